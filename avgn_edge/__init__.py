@@ -1,0 +1,1 @@
+"""Audio-Visual Glance Network for edge devices."""
