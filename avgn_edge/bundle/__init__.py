@@ -1,0 +1,1 @@
+"""What export writes and the runtime reads: a manifest and the graphs (no torch)."""

@@ -1,0 +1,1 @@
+"""INT8 ranges, exit thresholds and device profiles."""

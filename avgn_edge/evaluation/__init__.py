@@ -1,0 +1,1 @@
+"""Metrics, budget curves and reports."""

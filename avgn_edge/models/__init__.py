@@ -1,0 +1,1 @@
+"""The PyTorch modules of the Audio-Visual Glance Network, one file a module."""

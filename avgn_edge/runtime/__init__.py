@@ -1,0 +1,1 @@
+"""Devices, sessions, crop, budget, exit, recognizer: the network at work (no torch)."""

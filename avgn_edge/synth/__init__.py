@@ -1,0 +1,1 @@
+"""The composed data set "digits in the wild": clips with known when and where."""

@@ -1,0 +1,1 @@
+"""Losses, data and the loop of section 3.4."""

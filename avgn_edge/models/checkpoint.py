@@ -1,0 +1,72 @@
+"""Checkpoints: weights, settings and labels in one safe file (safetensors, or torch's zip read with weights_only)."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avgn_edge.errors import BundleError
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.models.settings import Settings
+
+FORMAT = "avgn-edge checkpoint 1"
+_MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.models.checkpoint.save wrote"
+
+
+def save(model: AVGN, path: Path) -> None:
+    """Write the model as safetensors, settings and labels in its metadata; the file appears whole or not at all."""
+    from safetensors.torch import save_file  # noqa: PLC0415 - needed by this function alone
+
+    partial = path.with_name(path.name + ".partial")
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    try:
+        save_file(state, partial, metadata={"format": FORMAT, "settings": model.settings.to_json()})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> AVGN:
+    """Read a checkpoint; the model comes in evaluation mode. BundleError for anything that is not one."""
+    what = f"cannot read checkpoint {path}"
+    if not path.is_file():
+        raise BundleError(what, "there is no such file", _MAKE_ONE)
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+        metadata, state = _read_torch(path) if zipped else _read_safetensors(path)
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BundleError(what, _first_line(error), _MAKE_ONE) from error
+    if metadata.get("format") != FORMAT:
+        raise BundleError(what, "it does not carry the settings and labels of a glance network", _MAKE_ONE)
+    try:
+        model = AVGN(Settings.from_json(metadata["settings"]))
+        model.load_state_dict(state)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise BundleError(what, f"weights and settings do not fit: {_first_line(error)}", _MAKE_ONE) from error
+    return model.eval()
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - needed by this function alone
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"it is not safetensors ({error})") from error
+
+
+def _read_torch(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or not {"format", "settings", "state_dict"} <= set(content):
+        raise ValueError("it lacks `format`, `settings` or `state_dict`")
+    return {"format": str(content["format"]), "settings": str(content["settings"])}, content["state_dict"]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,81 @@
+"""The three encoders f_A, f_G (Eq. 1) and f_L (Eq. 7); normalisation is part of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avgn_edge.models.mobilenet_v2 import MobileNetV2
+from avgn_edge.models.resnet import ResNet50
+from avgn_edge.models.settings import Settings
+
+# ImageNet's statistics on the scale of 8-bit pixels
+_MEAN = (123.675, 116.28, 103.53)
+_STD = (58.395, 57.12, 57.375)
+# Log-mel values lie between ln(0.001) = -6.9 (silence) and about 5; these bring them near zero mean and unit spread.
+_LOG_MEL_MEAN = -3.0
+_LOG_MEL_STD = 2.5
+
+
+class Normalise(nn.Module):
+    """Pixels 0–255 RGB, [n, h, w, 3] of any dtype -> normalised float [n, 3, h, w]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalise; see the class."""
+        return (pixels.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+
+
+class AudioEncoder(nn.Module):
+    """f_A: log-mel spectrograms [n, 1, 96, 64] -> e^A [n, channels], averaged over time and frequency."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.backbone = MobileNetV2(inputs=1, width=settings.audio_width)
+        self.channels = self.backbone.channels
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Every later module averages e^A over space (3.1, 3.2), so the average is taken here."""
+        features: Tensor = self.backbone((spectrograms - _LOG_MEL_MEAN) / _LOG_MEL_STD)
+        return features.mean(dim=(2, 3))
+
+
+class GlobalEncoder(nn.Module):
+    """f_G: frames [n, H, W, 3], RGB 0–255 -> e^G [n, channels, H/32, W/32]."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.backbone = MobileNetV2(inputs=3, width=settings.global_width)
+        self.channels = self.backbone.channels
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode the glanced frames."""
+        features: Tensor = self.backbone(self.normalise(frames))
+        return features
+
+
+class LocalEncoder(nn.Module):
+    """f_L: patches [n, P, P, 3], RGB 0–255 -> e^L [n, channels], averaged over space."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.backbone: MobileNetV2 | ResNet50
+        if settings.local_backbone == "resnet50":
+            self.backbone = ResNet50()
+        else:
+            self.backbone = MobileNetV2(inputs=3, width=settings.local_width)
+        self.channels = self.backbone.channels
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Encode the patches."""
+        features: Tensor = self.backbone(self.normalise(patches))
+        return features.mean(dim=(2, 3))

@@ -1,0 +1,110 @@
+"""The settings of one audio-visual glance network, and the two presets (AVGN, Appendix C)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+Task = Literal["single-label", "multi-label"]
+LocalBackbone = Literal["resnet50", "mobilenet_v2"]
+Preset = Literal["paper", "small"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the shape of the network; the defaults are the paper's.
+
+    Sizes are channels unless they say otherwise. `glances` is T_G, `looks` is k, `moments` is T of the paper.
+    """
+
+    labels: tuple[str, ...]
+    task: Task = "single-label"
+    moments: int = 16
+    glances: int = 12
+    looks: int = 14
+    frame_size: int = 224
+    patch_size: int = 128
+    # f_A, f_G, f_L
+    audio_width: float = 1.0
+    global_width: float = 1.0
+    local_backbone: LocalBackbone = "resnet50"
+    local_width: float = 1.0
+    # AV-TeST: `saliency_dim` for each modality, twice that for the two together
+    saliency_dim: int = 128
+    saliency_layers: int = 2
+    saliency_heads: int = 4
+    saliency_feedforward: int = 1024
+    # AESPA
+    aespa_dim: int = 256
+    aespa_layers: int = 4
+    aespa_heads: int = 4
+    aespa_feedforward: int = 1024
+    bottlenecks: int = 4
+    # π
+    policy_channels: int = 64
+    policy_hidden: int = 256
+    # ψ
+    fusion_dim: int = 256
+    fusion_heads: int = 4
+    fusion_feedforward: int = 1024
+    # f_C
+    classifier_dim: int = 4096
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("settings need at least one label")
+        if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:
+            raise ValueError("glances must lie in 0..moments and looks in 1..moments")
+        if not 0 < self.patch_size < self.frame_size:
+            raise ValueError("a patch must be smaller than a frame")
+
+    @property
+    def grid(self) -> int:
+        """Side of the glance's feature map, in cells (7 for 224 pixels)."""
+        return self.frame_size // 32
+
+    @property
+    def travel(self) -> int:
+        """How far the patch's corner can move along a side, in pixels (Eq. 15)."""
+        return self.frame_size - self.patch_size
+
+    def to_json(self) -> str:
+        """Write the settings as one JSON object."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Read what `to_json` wrote; ValueError for anything else."""
+        values = json.loads(text)
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or not set(values) <= known or "labels" not in values:
+            raise ValueError("not the settings of an audio-visual glance network")
+        values["labels"] = tuple(str(label) for label in values["labels"])
+        return cls(**values)
+
+
+_SMALL: dict[str, Any] = {
+    "glances": 8,
+    "looks": 8,
+    "audio_width": 0.5,
+    "local_backbone": "mobilenet_v2",
+    "saliency_dim": 64,
+    "saliency_feedforward": 256,
+    "aespa_dim": 128,
+    "aespa_layers": 2,
+    "aespa_feedforward": 256,
+    "policy_channels": 32,
+    "policy_hidden": 128,
+    "fusion_dim": 128,
+    "fusion_feedforward": 256,
+    "classifier_dim": 512,
+}
+
+
+def preset(name: Preset, labels: tuple[str, ...], task: Task = "single-label") -> Settings:
+    """Settings by name: `paper` is the paper's network, `small` the same with a light f_L and narrow transformers."""
+    if name == "paper":
+        return Settings(labels=labels, task=task)
+    return Settings(labels=labels, task=task, **_SMALL)
