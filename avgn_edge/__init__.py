@@ -1,1 +1,56 @@
-"""Audio-Visual Glance Network for edge devices."""
+"""Audio-visual glance networks for video recognition inside a compute budget.
+
+`Recognizer.open()` opens a bundle on a device, `recognizer.classify(clip, budget="6gflops")` classifies a clip.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.errors import AvgnEdgeError, BudgetError, BundleError, ClipError, DataError, DeviceError
+    from avgn_edge.media.arrays import ArrayClip
+    from avgn_edge.media.clip import Clip
+    from avgn_edge.media.opening import open_clip
+    from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.runtime.result import Result
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayClip",
+    "AvgnEdgeError",
+    "Budget",
+    "BudgetError",
+    "Bundle",
+    "BundleError",
+    "Clip",
+    "ClipError",
+    "DataError",
+    "DeviceError",
+    "Recognizer",
+    "Result",
+    "open_clip",
+]
+
+_HOMES = {
+    **dict.fromkeys(("AvgnEdgeError", "BudgetError", "BundleError", "ClipError", "DataError", "DeviceError"), "errors"),
+    "ArrayClip": "media.arrays",
+    "Budget": "runtime.budget",
+    "Bundle": "bundle.reader",
+    "Clip": "media.clip",
+    "Recognizer": "runtime.recognizer",
+    "Result": "runtime.result",
+    "open_clip": "media.opening",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when they are first used, so that `import avgn_edge` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - that is the point
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,1 +1,1 @@
-"""What export writes and the runtime reads: a manifest and the graphs (no torch)."""
+"""Bundles: a manifest and ONNX graphs in a folder, written by export and read by the runtime."""

@@ -1,0 +1,137 @@
+"""Opens a bundle: checks the manifest, the files it names and their hashes, and runs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.scan import check_self_contained
+from avgn_edge.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from avgn_edge.bundle.manifest import GraphFile
+
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 16 * 2**20
+PACKAGED = "digits-small"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. A graph's path is handed out only after its bytes were checked against the manifest."""
+
+    path: Path
+    manifest: Manifest
+    hash: str
+    """SHA-256 of manifest.json, and through the hashes in it of the whole bundle."""
+    _verified: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @classmethod
+    def open(cls, path: str | Path, verify: str | Iterable[str] = ()) -> Bundle:
+        """Read the bundle in the folder `path`.
+
+        That every file exists inside the folder with the right size is checked here. Its hash is checked here for the
+        precisions named in `verify` ("all": every one), for others by `Bundle.verify` or `graph_bytes_path`: a
+        precision that is never used is never read.
+        """
+        folder = Path(path)
+        data = _read_manifest(folder)
+        try:
+            manifest = Manifest.from_json(data)
+        except BundleError as error:
+            raise BundleError(f"{folder}: {error.what}", error.why, error.what_to_do) from error
+        bundle = cls(folder.resolve(), manifest, hashlib.sha256(data).hexdigest())
+        for graphs in manifest.graphs.values():
+            for graph in graphs.values():
+                _locate(bundle.path, graph)
+        if isinstance(verify, str):
+            verify = manifest.precisions if verify == "all" else (verify,)
+        for precision in verify:
+            bundle.verify(precision)
+        return bundle
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions the bundle holds."""
+        return self.manifest.precisions
+
+    def verify(self, precision: str) -> None:
+        """Check the bytes of every graph of one precision, once: hash, and no reference to another file."""
+        for graph in GRAPHS:
+            self.graph_bytes_path(precision, graph)
+
+    def graph_bytes_path(self, precision: str, graph: str) -> Path:
+        """Return where a graph's ONNX file lies, its bytes checked."""
+        if precision not in self.manifest.graphs or graph not in GRAPHS:
+            held = ", ".join(self.precisions)
+            raise BundleError(str(self.path), f"no graph {graph!r} in {precision!r}", f"choose a precision of {held}")
+        described = self.manifest.graphs[precision][graph]
+        located = _locate(self.path, described)
+        with self._lock:
+            if (precision, graph) not in self._verified:
+                _check_bytes(located, described)
+                self._verified.add((precision, graph))
+        return located
+
+
+def packaged_bundle_path() -> Path:
+    """Return the folder of the bundle that comes with the package."""
+    path = Path(str(resources.files("avgn_edge"))) / "packaged" / PACKAGED
+    if not path.is_dir():
+        raise BundleError("the packaged bundle", "this installation does not hold it", "name a bundle with --model")
+    return path
+
+
+def _read_manifest(folder: Path) -> bytes:
+    path = folder / MANIFEST_NAME
+    advice = "name a folder that `avgn-edge export` wrote"
+    if not folder.is_dir():
+        raise BundleError(str(folder), "no such folder", advice)
+    if not path.is_file():
+        raise BundleError(str(folder), f"no {MANIFEST_NAME} in it", advice)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(str(path), "it leads outside the bundle", "copy the file into the bundle")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(str(path), f"larger than {MAX_MANIFEST_BYTES >> 20} MiB", advice)
+    return data
+
+
+def _locate(folder: Path, graph: GraphFile) -> Path:
+    """Return the graph's real path: a regular file of the right size that lies inside the resolved `folder`."""
+    path = folder / graph.path
+    try:
+        real = path.resolve(strict=True)
+        inside, regular, size = real.is_relative_to(folder), real.is_file(), real.stat().st_size
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ring of symbolic links, before Python 3.13
+        raise BundleError(str(path), "missing, or it cannot be read", "export the bundle again") from error
+    if not inside:
+        raise BundleError(str(path), "it leads outside the bundle", "copy the file into the bundle")
+    if not regular:
+        raise BundleError(str(path), "not a regular file", "export the bundle again")
+    if size != graph.bytes:
+        raise BundleError(str(path), f"{size} bytes, the manifest says {graph.bytes}", "export the bundle again")
+    return real
+
+
+def _check_bytes(path: Path, graph: GraphFile) -> None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(graph.bytes + 1)
+    except OSError as error:
+        raise BundleError(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
+    if hashlib.sha256(data).hexdigest() != graph.sha256:
+        raise BundleError(str(path), "its bytes differ from the manifest's hash", "export the bundle again")
+    check_self_contained(data, str(path))

@@ -1,0 +1,150 @@
+"""From a checkpoint to a bundle: export, count, compare with PyTorch, and only then write."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+
+import avgn_edge
+from avgn_edge.bundle.manifest import (
+    ExitSettings,
+    GraphCost,
+    GraphFile,
+    Manifest,
+    Preprocessing,
+    RuntimeSettings,
+    TensorSpec,
+)
+from avgn_edge.bundle.reader import Bundle
+from avgn_edge.bundle.writer import describe_graph, write_bundle
+from avgn_edge.errors import BundleError, DeviceError
+from avgn_edge.export.graphs import GRAPH_SPECS, GraphSpec
+from avgn_edge.export.macs import graph_cost
+from avgn_edge.export.parity import TOLERANCE, Parity, check_parity, installed_engines
+from avgn_edge.export.to_onnx import OPSET, export_graph
+from avgn_edge.models.avgn import AVGN
+
+DEFAULT_CONFIDENCE = 0.95
+"""An answer this sure stops the looks, until calibration puts a measured threshold in its place."""
+WRITTEN_PRECISIONS = ("fp32",)
+UNSTATED_LICENCE = "not stated: ask whoever trained the weights"
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One graph that was exported: its size, its price and how close it is to PyTorch in each engine."""
+
+    name: str
+    bytes: int
+    cost: GraphCost
+    parity: tuple[Parity, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A bundle that was written, and the table of its graphs."""
+
+    bundle: Bundle
+    graphs: tuple[ExportedGraph, ...]
+
+
+def export_bundle(
+    model: AVGN,
+    directory: Path,
+    *,
+    name: str,
+    licence: str = UNSTATED_LICENCE,
+    confidence: float | None = DEFAULT_CONFIDENCE,
+    progress: Callable[[ExportedGraph], None] = lambda _: None,
+) -> Export:
+    """Export every graph of `model` in float32 and write the bundle to `directory`, whole or not at all.
+
+    BundleError if a graph is further from PyTorch than `parity.TOLERANCE` in any installed engine.
+    """
+    if not installed_engines():
+        raise DeviceError(
+            "export", "no inference engine is installed to compare with PyTorch", "pip install 'avgn-edge[cpu]'"
+        )
+    model.eval()
+    described: dict[str, GraphFile] = {}
+    files: dict[str, bytes | Path] = {}
+    done = []
+    with tempfile.TemporaryDirectory(prefix="avgn-edge-export-") as folder:
+        for spec in GRAPH_SPECS:
+            path = Path(folder) / f"{spec.name}.onnx"
+            proto = export_graph(spec, model, path)
+            graph = ExportedGraph(
+                spec.name, path.stat().st_size, graph_cost(proto), tuple(check_parity(spec, model, path))
+            )
+            progress(graph)
+            done.append(graph)
+            files[spec.name] = path
+            described[spec.name] = _describe(spec, proto, path)
+        _refuse_outside_tolerance(done)
+        manifest = _manifest(model, name, licence, confidence, described, {graph.name: graph.cost for graph in done})
+        bundle = write_bundle(directory, manifest, {"fp32": files})
+    return Export(bundle, tuple(done))
+
+
+def _refuse_outside_tolerance(graphs: list[ExportedGraph]) -> None:
+    worst = max((parity for graph in graphs for parity in graph.parity), key=lambda parity: parity.error)
+    if not worst.within:
+        raise BundleError(
+            f"graph {worst.graph} on {worst.engine}",
+            f"it differs from PyTorch by {worst.error:.1e} of its range, more than {TOLERANCE:.0e}",
+            "check the checkpoint for values that are not finite, then report this",
+        )
+
+
+def _describe(spec: GraphSpec, proto: onnx.ModelProto, path: Path) -> GraphFile:
+    inputs = [_tensor(value) for value in proto.graph.input]
+    outputs = [_tensor(value) for value in proto.graph.output]
+    return describe_graph("fp32", spec.name, path, opset=OPSET, inputs=inputs, outputs=outputs)
+
+
+def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
+    kind = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return TensorSpec(value.name, dtype, tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim))
+
+
+def _manifest(
+    model: AVGN,
+    name: str,
+    licence: str,
+    confidence: float | None,
+    described: dict[str, GraphFile],
+    cost: dict[str, GraphCost],
+) -> Manifest:
+    settings = model.settings
+    return Manifest(
+        name=name,
+        labels=settings.labels,
+        task=settings.task,
+        licence=licence,
+        settings=RuntimeSettings(
+            patch_size=settings.patch_size,
+            glances=settings.glances,
+            looks=settings.looks,
+            audio_dim=model.audio_encoder.channels,
+            global_dim=model.global_encoder.channels,
+            local_dim=model.local_encoder.channels,
+            policy_state=settings.policy_hidden,
+            classifier_state=settings.classifier_dim,
+        ),
+        graphs={"fp32": described},
+        cost=cost,
+        preprocessing=Preprocessing(moments=settings.moments, frame_size=settings.frame_size),
+        exits=ExitSettings(confidence),
+        provenance={
+            "avgn-edge": avgn_edge.__version__,
+            "torch": str(torch.__version__),
+            "onnx": onnx.__version__,
+            "backbones": f"MobileNetV2 ×{settings.global_width:g}, {settings.local_backbone}",
+        },
+    )

@@ -1,0 +1,74 @@
+"""Each exported graph against PyTorch, in every engine that is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avgn_edge.errors import DeviceError
+from avgn_edge.export.graphs import GraphSpec
+from avgn_edge.export.to_onnx import example_inputs
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.runtime.devices import open_engine
+
+TOLERANCE = 1e-4
+"""Largest difference that an export may show, relative to the range of the output."""
+
+ENGINES = ("cpu", "openvino:CPU")
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The largest difference between an engine and PyTorch over a graph's outputs, relative to each output's range."""
+
+    graph: str
+    engine: str
+    error: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the export may be written."""
+        return self.error <= TOLERANCE
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Those of `ENGINES` that are installed here."""
+    return tuple(device for device in ENGINES if _opens(device))
+
+
+def _opens(device: str) -> bool:
+    try:
+        open_engine(device)
+    except DeviceError:
+        return False
+    return True
+
+
+def check_parity(spec: GraphSpec, model: AVGN, path: Path, *, batches: tuple[int, ...] = (1, 3)) -> Iterator[Parity]:
+    """Run the file in each installed engine on random inputs of several sizes."""
+    for device in installed_engines():
+        session = open_engine(device).open(path)
+        worst = 0.0
+        for seed, items in enumerate(batches if spec.batched else (1, 1)):
+            inputs = example_inputs(spec, model, items, seed + 1)
+            with torch.no_grad():
+                expected = spec.module(model).eval()(*inputs)
+            expected = expected if isinstance(expected, tuple) else (expected,)
+            feed = {name: value.numpy() for name, value in zip(spec.inputs, inputs, strict=True)}
+            outputs = session.run(feed)
+            for name, reference in zip(spec.outputs, expected, strict=True):
+                worst = max(worst, relative_error(outputs[name], reference.numpy()))
+        yield Parity(spec.name, device, worst)
+
+
+def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest absolute difference over the range of `expected` (over 1 where that has no range)."""
+    if actual.shape != expected.shape or not np.isfinite(actual).all():
+        return float("inf")
+    spread = float(expected.max() - expected.min()) or 1.0
+    return float(np.abs(actual - expected).max()) / spread

@@ -1,0 +1,170 @@
+"""A clip of arrays, for programs that have a camera and a microphone of their own."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.errors import ClipError
+from avgn_edge.media.faults import as_clip_error
+from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments
+from avgn_edge.media.pcm import ArrayPcm, fill_windows
+from avgn_edge.media.windows import WindowBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+NAME: Final = "<arrays>"
+
+
+class ArrayClip:
+    """A `Clip` of frames and a waveform in memory; frames are converted only when asked for.
+
+    frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty: sound only.
+    waveform: [samples] or [samples, channels] at `sample_rate`, its first sample at second 0; floats are ±1,
+    integers are full scale. None: no sound.
+    times: seconds at which the frames start to be shown, never falling. Without them the frames are spread evenly
+    over `duration_s`, which is the waveform's unless given; without either they are taken to be a second apart.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
+        waveform: NDArray[np.generic] | None = None,
+        sample_rate: int | None = None,
+        times: Sequence[float] | NDArray[np.floating] | None = None,
+        *,
+        duration_s: float | None = None,
+        count: int = DEFAULT_COUNT,
+        geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+        name: str = NAME,
+    ) -> None:
+        self.name = name
+        self._frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] = () if frames is None else frames
+        for frame in self._frames[:1]:
+            _check_frame(name, frame)
+        self._pcm = None if waveform is None else _pcm(name, waveform, sample_rate)
+        if not len(self._frames) and self._pcm is None:
+            raise ClipError(name, "there are neither frames nor sound", "give at least one of them")
+        sound_s = 0.0 if self._pcm is None else self._pcm.length / self._pcm.rate
+        self._times = _checked_times(name, times, len(self._frames))
+        self.duration_s = _duration(name, self._times, len(self._frames), sound_s, duration_s)
+        if self._times is None and len(self._frames):
+            self._times = [self.duration_s * i / len(self._frames) for i in range(len(self._frames))]
+        self.moments: tuple[Moment, ...] = centred_moments(self.duration_s, count)
+        self.warnings: tuple[str, ...] = () if self._pcm is not None else ("no audio track",)
+        self._converter = FrameConverter(geometry)
+        self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+
+    @property
+    def has_video(self) -> bool:
+        """Whether `frames` can be asked for."""
+        return len(self._frames) > 0
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is a waveform, silent or not."""
+        return self._pcm is not None
+
+    @property
+    def display_size(self) -> tuple[int, int] | None:
+        """(width, height) of the frames; None without any."""
+        if not self.has_video:
+            return None
+        height, width = self._frames[0].shape[:2]
+        return int(width), int(height)
+
+    @property
+    def conversions(self) -> int:
+        """How many frames have been converted."""
+        return self._converter.conversions
+
+    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
+        if self._windows is None:
+            buffer = WindowBuffer(moment.time_s for moment in self.moments)
+            if self._pcm is not None:
+                with as_clip_error(self.name, "give a waveform of [samples] or [samples, channels]"):
+                    fill_windows(buffer, self._pcm)
+            self._windows = buffer.finish()
+        return self._windows
+
+    def frames(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order."""
+        if not self.has_video:
+            raise ClipError(self.name, "it has no frames", "ask for its sound only")
+        shown = [self._frame_at(self.moments[index].time_s) for index in indices]
+        pixels = {position: self._rgb(position) for position in sorted(set(shown))}
+        return [pixels[position] for position in shown]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _frame_at(self, time_s: float) -> int:
+        return max(0, bisect_right(self._times or (), time_s) - 1)
+
+    def _rgb(self, position: int) -> NDArray[np.uint8]:
+        frame = np.asarray(self._frames[position])
+        _check_frame(self.name, frame)
+        with as_clip_error(self.name, "give frames of uint8 [H, W, 3]"):
+            return self._converter.rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+
+
+def _check_frame(name: str, frame: NDArray[np.uint8]) -> None:
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", "give frames of uint8 [H, W, 3], RGB")
+
+
+def _pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
+    waveform = np.asarray(waveform)
+    if sample_rate is None or sample_rate < 1:
+        raise ClipError(
+            name, f"the sample rate of the waveform is {sample_rate}", "give sample_rate, in samples a second"
+        )
+    if waveform.ndim not in {1, 2} or (waveform.ndim == 2 and waveform.shape[1] == 0):
+        raise ClipError(name, f"the waveform is {list(waveform.shape)}", "give [samples] or [samples, channels]")
+    if waveform.dtype.kind not in "fiu":
+        raise ClipError(name, f"the waveform is of {waveform.dtype}", "give float32 between -1 and 1")
+    return ArrayPcm(waveform, sample_rate)
+
+
+def _checked_times(name: str, times: Sequence[float] | NDArray[np.floating] | None, frames: int) -> list[float] | None:
+    if times is None:
+        return None
+    seconds = [float(time) for time in times]
+    if len(seconds) != frames:
+        raise ClipError(name, f"there are {len(seconds)} times for {frames} frames", "give one time a frame")
+    if not np.isfinite(seconds).all() or any(b < a for a, b in pairwise(seconds)):
+        raise ClipError(name, "the times fall or are not finite", "give the frames in order of time")
+    return seconds
+
+
+def _duration(name: str, times: list[float] | None, frames: int, sound_s: float, given_s: float | None) -> float:
+    """Return the clip's seconds: as given, else as long as the frames last, else as the sound does."""
+    if given_s is not None:
+        if not (np.isfinite(given_s) and given_s >= 0):
+            raise ClipError(name, f"its duration is {given_s} s", "give seconds, or leave it out")
+        return float(given_s)
+    if times:
+        # The last frame is taken to last as long as the others do on average.
+        step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
+        return max(0.0, times[-1] + step)
+    return sound_s if sound_s > 0 or not frames else float(frames)

@@ -1,0 +1,173 @@
+"""The sound of a clip in any container, decoded only around its moments (AVGN's a_t, section 3.1)."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import av.error
+
+from avgn_edge.media.clock import Clock
+from avgn_edge.media.logmel import SAMPLE_RATE
+from avgn_edge.media.resample import Resampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+    from avgn_edge.media.windows import WindowBuffer
+
+PREROLL_S: Final = 0.5
+"""Decoded and thrown away before a window: MP3 and Opus need what came before to sound right."""
+SEEK_S: Final = 5.0
+"""Reading on is cheaper than seeking across less than this."""
+GAP_S: Final = 0.02
+"""A time stamp further than this from where the samples counted so far would put it is a gap; nearer is rounding."""
+
+
+class AudioTrack:
+    """One audio stream, read once, forwards. `reopen` gives the same container again, at its start."""
+
+    def __init__(
+        self, container: InputContainer, stream: AudioStream, reopen: Callable[[], InputContainer], origin_s: Fraction
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._index = stream.index
+        self._reopen = reopen
+        time_base = stream.time_base or Fraction(1, 1_000_000)
+        self._clock = Clock(time_base, origin_s / time_base)
+        self._may_seek = True
+        self.damaged = 0
+        self.decoded = 0
+        _ignore_other_streams(container, stream)
+
+    def fill(self, windows: WindowBuffer) -> None:
+        """Write the sound around every moment into `windows`; raises FFmpeg's errors only where nothing can be read."""
+        run = _Run(windows, self._clock)
+        packets = self._packets(0)
+        landing: tuple[int, int] | None = None  # where a seek came from and must not land after
+        while (packet := next(packets, None)) is not None:
+            position = self._position(packet)
+            if position is not None:
+                if landing is not None and not landing[0] < position <= landing[1]:
+                    self._may_seek = False
+                    if position > landing[1]:
+                        packets, landing = self._packets(None), None
+                        continue
+                landing = None
+                end = position + self._length(packet)
+                needed = windows.next_needed(end)
+                if needed is None and windows.next_needed(position) is None:
+                    break
+                start = windows.next_needed(position)
+                if start is not None and end + PREROLL_S * SAMPLE_RATE < start:
+                    run.end()
+                    if self._may_seek and start - end > SEEK_S * SAMPLE_RATE:
+                        target = start - round(PREROLL_S * SAMPLE_RATE)
+                        packets, landing = self._packets(target), (position, target)
+                    continue
+            self._decode(packet, run)
+        run.end()
+
+    def close(self) -> None:
+        """Close the container."""
+        self._container.close()
+
+    def _decode(self, packet: Packet[AudioStream], run: _Run) -> None:
+        try:
+            frames = packet.decode()
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, ValueError):
+            self.damaged += 1
+            return
+        for frame in frames:
+            self.decoded += 1
+            run.add(frame)
+
+    def _packets(self, target: int | None) -> Iterator[Packet[AudioStream]]:
+        """Read packets from `target` (16 kHz samples) on, or from the start of the file (None)."""
+        if target is None:
+            self._container.close()
+            self._container = self._reopen()
+            self._stream = self._container.streams[self._index]  # type: ignore[assignment]
+            _ignore_other_streams(self._container, self._stream)
+        elif target > 0:
+            try:
+                self._container.seek(self._clock.ticks(target / SAMPLE_RATE), stream=self._stream)
+            except av.error.FFmpegError:
+                self._may_seek = False
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                self.damaged += 1  # the file ends in the middle of something
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _position(self, packet: Packet[AudioStream]) -> int | None:
+        if packet.pts is None:
+            return None
+        return round(self._clock.seconds(packet.pts) * SAMPLE_RATE)
+
+    def _length(self, packet: Packet[AudioStream]) -> int:
+        """Return the 16 kHz samples in `packet`: two seconds, more than any codec packs, where it does not say."""
+        ticks = packet.duration or 0
+        return round(float(ticks * self._clock.time_base) * SAMPLE_RATE) if ticks > 0 else 2 * SAMPLE_RATE
+
+
+class _Run:
+    """Follows the time stamps: resamples what is continuous, leaves gaps empty."""
+
+    def __init__(self, windows: WindowBuffer, clock: Clock) -> None:
+        self._windows = windows
+        self._clock = clock
+        self._resampler: Resampler | None = None
+        self._kind: tuple[str, str, int] | None = None
+        self._due_s = 0.0
+        self._position = 0
+
+    def add(self, frame: AudioFrame) -> None:
+        """Write `frame` where its time stamp says, or right after the one before."""
+        if frame.samples < 1 or frame.sample_rate < 1:
+            return
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        time_s = self._due_s if frame.pts is None else self._time_s(frame)
+        if self._resampler is None or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
+            self.end()
+            self._resampler, self._kind = Resampler(), kind
+            self._due_s, self._position = time_s, round(time_s * SAMPLE_RATE)
+        self._due_s += frame.samples / frame.sample_rate
+        ready = self._resampler.push(frame)
+        self._windows.write(self._position, ready)
+        self._position += len(ready)
+
+    def end(self) -> None:
+        """Write what the resampler still holds; the next frame starts afresh."""
+        if self._resampler is not None:
+            self._windows.write(self._position, self._resampler.end())
+        self._resampler = None
+
+    def _time_s(self, frame: AudioFrame) -> float:
+        # A frame counts in its own time base, which need not be its stream's.
+        ticks = Fraction(frame.pts or 0) * (frame.time_base or self._clock.time_base) / self._clock.time_base
+        return self._clock.seconds(ticks)
+
+
+def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:
+    """Let the demuxer skip the other streams, where it can, without reading them."""
+    with contextlib.suppress(ImportError, AttributeError):  # newer than the oldest PyAV we run with
+        from av.stream import Discard  # noqa: PLC0415
+
+        for stream in container.streams:
+            if stream.index != wanted.index:
+                stream.discard = Discard.all

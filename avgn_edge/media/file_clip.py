@@ -1,0 +1,170 @@
+"""A clip that is read from a file as it is needed: its video track, its sound, and what went wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from avgn_edge.errors import ClipError
+from avgn_edge.media.faults import as_clip_error
+from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.moments import Moment, centred_moments
+from avgn_edge.media.source import CHECK_FILE
+from avgn_edge.media.windows import WindowBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from avgn_edge.media.sound import Sound
+    from avgn_edge.media.video import VideoTrack
+
+Sampling = Literal["cheap", "centre"]
+
+EARLY_END_S: Final = 0.5
+"""A video that ends this much before the moment asked for is worth a warning."""
+
+
+class FileClip:
+    """A `Clip` of decoded tracks; made by `open_clip`."""
+
+    def __init__(
+        self,
+        name: str,
+        duration_s: float,
+        video: VideoTrack | None,
+        sound: Sound | None,
+        *,
+        count: int,
+        sampling: Sampling,
+        geometry: FrameGeometry,
+        warnings: Iterable[str] = (),
+    ) -> None:
+        self.name = name
+        self.duration_s = duration_s
+        moments = centred_moments(duration_s, count)
+        if sampling == "cheap" and video is not None:
+            moments = tuple(_on_key_frame(moment, video) for moment in moments)
+        self.moments: tuple[Moment, ...] = moments
+        self._video = video
+        self._sound = sound
+        self._converter = FrameConverter(geometry)
+        self._warnings = list(warnings)
+        self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self._closed = False
+        if sound is None:
+            self._warn("no audio track")
+
+    @property
+    def has_video(self) -> bool:
+        """Whether `frames` can be asked for."""
+        return self._video is not None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is a track of sound, silent or not."""
+        return self._sound is not None
+
+    @property
+    def conversions(self) -> int:
+        """How many frames have been converted to RGB."""
+        return self._converter.conversions
+
+    @property
+    def display_size(self) -> tuple[int, int] | None:
+        """(width, height) of the frames turned upright; decodes one frame if none was decoded before."""
+        if self._video is None:
+            return None
+        if self._video.display_size is None:
+            self._check_open()
+            with as_clip_error(self.name, CHECK_FILE):
+                self._video.frame_at(self.moments[0].time_s)
+        return self._video.display_size
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not as it should be, so far."""
+        found = list(self._warnings)
+        if self._video is not None:
+            if self._video.damaged:
+                found.append(f"{self._video.damaged} damaged packets of video were skipped")
+            if self._video.concealed:
+                found.append(f"{self._video.concealed} damaged frames were concealed")
+        if self._sound is not None and self._sound.damaged:
+            found.append(f"{self._sound.damaged} damaged packets of sound were skipped")
+        return tuple(found)
+
+    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
+        if self._windows is None:
+            buffer = WindowBuffer(moment.time_s for moment in self.moments)
+            if self._sound is not None:
+                self._check_open()
+                with as_clip_error(self.name, CHECK_FILE):
+                    self._sound.fill(buffer)
+                self._check_sound(self._sound)
+            self._windows = buffer.finish()
+        return self._windows
+
+    def frames(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Decode and convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order."""
+        if self._video is None:
+            raise ClipError(self.name, "it has no video", "ask for its sound only")
+        self._check_open()
+        found: dict[int, NDArray[np.uint8]] = {}
+        shown, pixels = None, None
+        for index in sorted(set(indices), key=lambda index: self.moments[index].time_s):
+            time_s = self.moments[index].time_s
+            with as_clip_error(self.name, CHECK_FILE):
+                frame = self._video.frame_at(time_s)
+                if frame is None:
+                    raise ClipError(self.name, "none of its frames can be decoded", CHECK_FILE)
+                if pixels is None or frame.pts != shown:
+                    shown, pixels = frame.pts, self._converter.rgb(frame)
+            self._check_end(self._video, time_s)
+            found[index] = pixels
+        return [found[index] for index in indices]
+
+    def close(self) -> None:
+        """Let go of files and decoders; what was read already stays readable."""
+        self._closed = True
+        for track in (self._video, self._sound):
+            if track is not None:
+                track.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClipError(self.name, "it is closed", "open it again")
+
+    def _check_sound(self, sound: Sound) -> None:
+        if sound.decoded:
+            return
+        if self._video is None:
+            raise ClipError(self.name, "none of its sound can be decoded", CHECK_FILE)
+        self._warn("the audio track has no sound that can be decoded at the moments")
+
+    def _check_end(self, video: VideoTrack, time_s: float) -> None:
+        if video.end_s is not None and time_s - video.end_s > EARLY_END_S:
+            self._warn(
+                f"the video ends at {video.end_s:.1f} s of {self.duration_s:.1f} s: its last frame stands for the rest"
+            )
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+
+def _on_key_frame(moment: Moment, video: VideoTrack) -> Moment:
+    time_s = video.key_frame_time(moment)
+    return moment if time_s is None else moment.at(time_s)

@@ -1,0 +1,119 @@
+"""From a decoded frame to the pixels the networks see: upright, 256 × 256, the middle 224 (AVGN, section 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
+
+Box = tuple[float, float, float, float]
+"""x, y of the top-left corner, width, height."""
+
+# libavutil's AVColorSpace numbers that are also swscale's: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020.
+_KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
+_BT709, _BT601 = 1, 5
+_HD_WIDTH, _HD_HEIGHT = 1_280, 720
+
+
+@dataclass(frozen=True)
+class FrameGeometry:
+    """How a displayed frame becomes a network's input: squeezed to `resize` pixels square, then the middle `crop`."""
+
+    resize: int = 256
+    crop: int = 224
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= self.resize:
+            raise ValueError(f"crop must be in 1…resize, not {self.crop} of {self.resize}")
+
+    @property
+    def offset(self) -> int:
+        """Pixels cut off at the left and at the top of the resized frame."""
+        return (self.resize - self.crop) // 2
+
+    def to_source(self, box: Box, display_size: tuple[int, int]) -> Box:
+        """Map `box` from pixels of the crop to pixels of the displayed frame, `display_size` = (width, height)."""
+        x, y, width, height = box
+        across, down = display_size[0] / self.resize, display_size[1] / self.resize
+        return (x + self.offset) * across, (y + self.offset) * down, width * across, height * down
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is turned for display: transposed first, then mirrored."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Orientation:
+        """Read the display matrix of `frame`, to the nearest quarter turn; without one the frame is upright."""
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+        if data is None or len(bytes(data)) < 36:
+            return cls()
+        # A stored point (x, y) is displayed at (a·x + c·y, b·x + d·y), y downwards: rows of three, 16.16 fixed point.
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), dtype=np.int32)[:5])
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn `pixels` (uint8 [H, W, 3]) upright; the result may be a view."""
+        if self.transpose:
+            pixels = pixels.swapaxes(0, 1)
+        return pixels[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the displayed (width, height) of a picture stored as `width` × `height`."""
+        return (height, width) if self.transpose else (width, height)
+
+
+class FrameConverter:
+    """Converts decoded frames and counts how many: the swscale context is kept between frames of one kind."""
+
+    def __init__(self, geometry: FrameGeometry) -> None:
+        self.conversions = 0
+        self._geometry = geometry
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return `frame` upright, resized (bilinear, with the filter widened for shrinking) and cropped.
+
+        uint8 [crop, crop, 3], RGB, full range, contiguous. Transparency is dropped.
+        """
+        geometry = self._geometry
+        small = self._reformatter.reformat(
+            frame,
+            width=geometry.resize,
+            height=geometry.resize,
+            format="rgb24",
+            src_colorspace=_colour_space(frame),
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            dst_color_range=ColorRange.JPEG,
+        )
+        self.conversions += 1
+        upright = Orientation.of(frame).apply(small.to_ndarray().astype(np.uint8, copy=False))
+        first, last = geometry.offset, geometry.offset + geometry.crop
+        return np.ascontiguousarray(upright[first:last, first:last])
+
+
+def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Return (width, height) of `frame` turned upright; pixels are counted as stored, whatever their aspect."""
+    return Orientation.of(frame).size(frame.width, frame.height)
+
+
+def _colour_space(frame: av.VideoFrame) -> int | None:
+    """Return swscale's number for the colours of `frame`; untagged ones go by size, as players do."""
+    if frame.format.is_rgb:
+        return None
+    space = int(frame.colorspace)
+    if space in _KNOWN_COLOUR_SPACES:
+        return _BT601 if space == 6 else space
+    return _BT709 if frame.width >= _HD_WIDTH or frame.height >= _HD_HEIGHT else _BT601

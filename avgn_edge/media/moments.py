@@ -1,0 +1,37 @@
+"""The moments of a clip: its duration cut into equal bins, one instant in each (AVGN, section 4.1, T = 16 snippets)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+DEFAULT_COUNT: Final = 16
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One snippet of a clip; times are seconds from the clip's start."""
+
+    index: int
+    time_s: float
+    bin_start_s: float
+    bin_end_s: float
+
+    def at(self, time_s: float) -> Moment:
+        """Return this moment moved to `time_s`, kept inside its bin: training drew it anywhere in there."""
+        return replace(self, time_s=min(max(time_s, self.bin_start_s), self.bin_end_s))
+
+
+def centred_moments(duration_s: float, count: int = DEFAULT_COUNT) -> tuple[Moment, ...]:
+    """Cut `duration_s` seconds into `count` equal bins and take the centre of each.
+
+    A duration of zero is legal (a single picture): every moment is then at second 0.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, not {count}")
+    if not (math.isfinite(duration_s) and duration_s >= 0):
+        raise ValueError(f"duration_s must be finite and not negative, not {duration_s}")
+    edges = [duration_s * i / count for i in range(count + 1)]
+    return tuple(Moment(i, (start + end) / 2, start, end) for i, (start, end) in enumerate(pairwise(edges)))

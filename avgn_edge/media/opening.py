@@ -1,0 +1,149 @@
+"""Opens a clip: finds its video and its sound, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from av.stream import Disposition
+
+from avgn_edge.errors import ClipError
+from avgn_edge.media.audio import AudioTrack
+from avgn_edge.media.duration import stream_duration_s
+from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
+from avgn_edge.media.file_clip import FileClip, Sampling
+from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.media.moments import DEFAULT_COUNT
+from avgn_edge.media.sound import PlainSound
+from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
+from avgn_edge.media.video import VideoTrack
+
+if TYPE_CHECKING:
+    import os
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from avgn_edge.media.clip import Clip
+
+PLAYLISTS: Final = frozenset({"hls", "dash", "concat", "imf"})
+PLAIN_AUDIO: Final = frozenset({"wav", "w64", "flac", "ogg", "aiff", "au", "caf"})
+"""Formats that libsndfile reads at any sample. MP3 it reads too, but writes complaints about it to stderr."""
+_PICTURE: Final = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def open_clip(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    count: int = DEFAULT_COUNT,
+    sampling: Sampling = "centre",
+    geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+) -> Clip:
+    """Open a media file, its bytes or a binary file object, read from its beginning; decode nothing yet.
+
+    `sampling` "cheap" moves each moment to a key frame of its bin where the container's index knows one.
+    Raises `ClipError`, and nothing else, for anything that is not a clip.
+    """
+    opened = Source(source)
+    with contextlib.ExitStack() as undo:
+        parts = _Parts(opened, undo)
+        clip = FileClip(
+            opened.name,
+            parts.duration_s,
+            parts.video,
+            parts.sound,
+            count=count,
+            sampling=sampling,
+            geometry=geometry,
+            warnings=parts.warnings,
+        )
+        undo.pop_all()
+    return clip
+
+
+class _Parts:
+    """The tracks of one source; what they have open is closed by `undo` if opening fails."""
+
+    def __init__(self, source: Source, undo: contextlib.ExitStack) -> None:
+        self._source = source
+        self._undo = undo
+        self.video: VideoTrack | None = None
+        self.sound: AudioTrack | PlainSound | None = None
+        self.duration_s = 0.0
+        self.warnings: list[str] = []
+        with as_clip_error(source.name, CHECK_FILE):
+            self._from_container(self._opened())
+
+    def _opened(self) -> InputContainer:
+        container = self._source.container()
+        self._undo.callback(container.close)
+        return container
+
+    def _from_container(self, container: InputContainer) -> None:
+        name = self._source.name
+        formats = set(container.format.name.split(","))
+        if formats & PLAYLISTS:
+            raise ClipError(name, "it is a playlist", "give the files it names")
+        video, audio = self._video_stream(container), self._audio_stream(container)
+        if video is not None:
+            self._take_video(container, video)
+        if audio is not None and video is None and formats & PLAIN_AUDIO and self._from_sound_file():
+            container.close()
+            return
+        if audio is not None:
+            self._take_audio(container if video is None else self._opened(), audio.index)
+        if video is None and audio is None:
+            reason = self.warnings[0] if self.warnings else "it has neither video nor sound"
+            raise ClipError(name, reason, "give a file with a video or an audio track")
+
+    def _take_video(self, container: InputContainer, stream: VideoStream) -> None:
+        if stream.width * stream.height > MAX_PIXELS:
+            raise ClipError(
+                self._source.name,
+                f"its frames of {stream.width}×{stream.height} are larger than is sane",
+                "scale it down, or check the file",
+            )
+        self.video = VideoTrack(container, stream, self._source.container)
+        self._undo.callback(self.video.close)
+        self.duration_s = stream_duration_s(container, stream, self.video.origin_s, self._source.container)
+
+    def _take_audio(self, container: InputContainer, index: int) -> None:
+        stream: AudioStream = container.streams[index]  # type: ignore[assignment]
+        origin_s = Fraction(container.start_time or 0, 1_000_000) if self.video is None else self.video.origin_s
+        if self.video is None:
+            self.duration_s = stream_duration_s(container, stream, origin_s, self._source.container)
+        self.sound = AudioTrack(container, stream, self._source.container, origin_s)
+        self._undo.callback(self.sound.close)
+
+    def _from_sound_file(self) -> bool:
+        """Read the clip with libsndfile; tell whether that works."""
+        with contextlib.suppress(*LIBRARY_ERRORS, ImportError):
+            sound = self._source.sound()
+            self._undo.callback(sound.close)
+            if sound.seekable() and 0 < sound.frames < 2**40 and sound.samplerate > 0:
+                self.sound = PlainSound(sound)
+                self.duration_s = self.sound.duration_s
+                return True
+            sound.close()
+        return False
+
+    def _video_stream(self, container: InputContainer) -> VideoStream | None:
+        streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
+        known = [stream for stream in streams if _decodable(stream) and stream.width > 0 and stream.height > 0]
+        if streams and not known:
+            self.warnings.append("the video cannot be decoded: its codec is unknown or its header damaged")
+        best = container.streams.best("video")
+        return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+
+    def _audio_stream(self, container: InputContainer) -> AudioStream | None:
+        known = [stream for stream in container.streams.audio if _decodable(stream)]
+        if container.streams.audio and not known:
+            self.warnings.append("the sound cannot be decoded: its codec is unknown")
+        best = container.streams.best("audio")
+        return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+
+
+def _decodable(stream: VideoStream | AudioStream) -> bool:
+    return stream.codec_context is not None

@@ -1,0 +1,160 @@
+"""Where a clip's bytes come from: a path, bytes or a file object, opened as often as there are tracks to read."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
+
+import av
+
+from avgn_edge.errors import ClipError
+from avgn_edge.media.faults import as_clip_error
+
+if TYPE_CHECKING:
+    import soundfile
+    from av.container import InputContainer
+    from typing_extensions import Buffer
+
+OPEN_TIMEOUT_S: Final = 30.0
+READ_TIMEOUT_S: Final = 30.0
+MAX_PIXELS: Final = 8_192 * 8_192
+"""Larger pictures are refused: a few damaged bytes can claim gigabytes."""
+
+CHECK_FILE: Final = "check that it plays elsewhere, or convert it"
+
+
+class Source:
+    """One clip's bytes. Every `container()` and `sound()` reads them independently, from the start."""
+
+    def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
+        self.name: str
+        self._path: str | None = None
+        self._data: bytes | None = None
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+        if isinstance(source, str | os.PathLike):
+            self.name, self._path = os.fspath(source), _checked_path(os.fspath(source))
+        elif isinstance(source, bytes | bytearray | memoryview):
+            self.name, self._data = "<bytes>", bytes(source)
+            if not self._data:
+                raise ClipError(self.name, "they are empty", "give the bytes of a media file")
+        elif hasattr(source, "read"):
+            name = getattr(source, "name", None)
+            self.name = name if isinstance(name, str) else "<file object>"
+            self._file = _checked_file(source, self.name)
+        else:
+            raise ClipError(
+                f"a clip of type {type(source).__name__}", "it cannot be read", "give a path, bytes or a binary file"
+            )
+
+    def container(self) -> InputContainer:
+        """Open the clip with FFmpeg, at its start; raises whatever FFmpeg raises."""
+        # "file:" keeps a name with a colon in it from being taken for a protocol; the white list keeps a playlist
+        # that poses as a clip from reaching the network.
+        return av.open(
+            f"file:{self._path}" if self._path is not None else self._stream(),
+            mode="r",
+            container_options={"protocol_whitelist": "file" if self._path is not None else "data"},
+            options={"max_pixels": str(MAX_PIXELS)},
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
+        )
+
+    def sound(self) -> soundfile.SoundFile:
+        """Open the clip with libsndfile; raises whatever soundfile raises."""
+        import soundfile  # noqa: PLC0415 - only plain audio files need it
+
+        return soundfile.SoundFile(self._path if self._path is not None else self._stream(quiet=True))
+
+    def _stream(self, *, quiet: bool = False) -> IO[bytes]:
+        if self._file is None:
+            return io.BytesIO(self._data or b"")
+        view = _QuietView if quiet else _View
+        return cast("IO[bytes]", view(self._file, self._lock))
+
+
+class _View(io.RawIOBase):
+    """A reading position of its own in a file object that several readers share."""
+
+    def __init__(self, file: BinaryIO, lock: threading.Lock) -> None:
+        super().__init__()
+        self._shared = file
+        self._lock = lock
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_END:
+            with self._lock:
+                end = self._shared.seek(0, os.SEEK_END)
+            self._position = end + offset
+        else:
+            self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            with self._lock:
+                self._shared.seek(self._position)
+                data = bytes(self._shared.read(size))
+        except Exception as error:  # it is the caller's object, which may raise anything
+            raise OSError(f"reading failed: {error}") from error
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        target = memoryview(buffer).cast("B")
+        data = self.read(len(target))
+        target[: len(data)] = data
+        return len(data)
+
+
+class _QuietView(_View):
+    """Ends where reading fails: libsndfile's callbacks print what they raise."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except OSError:
+            return b""
+
+
+def _checked_path(path: str) -> str:
+    """Return `path` if it can be a clip: a file with something in it that may be read."""
+    if "://" in path:
+        raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
+    with as_clip_error(path or "an empty path", "check the path and its permissions"):
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ClipError(path, "it is a folder", "give the files in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ClipError(path, "it is not a regular file", "copy what it delivers to a file first")
+        if status.st_size == 0:
+            raise ClipError(path, "it is empty", "copy or record it again")
+        with Path(path).open("rb"):
+            pass
+    return path
+
+
+def _checked_file(file: BinaryIO, name: str) -> BinaryIO:
+    """Return `file` if it can be a clip: binary, seekable, with something in it. It is read from its beginning."""
+    with as_clip_error(name, "open it in binary mode, or read it whole and give the bytes"):
+        if not isinstance(file.read(0), bytes):
+            raise ClipError(name, "it is a text file object", "open it in binary mode")
+        if not file.seekable():
+            raise ClipError(name, "it cannot seek", "read it whole and give the bytes")
+        if file.seek(0, os.SEEK_END) == 0:
+            raise ClipError(name, "it is empty", "give a file object with a clip in it")
+    return file

@@ -1,0 +1,94 @@
+"""What this machine can run, and why not: a small graph is really run on each kind of device."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from avgn_edge.errors import AvgnEdgeError
+from avgn_edge.runtime.devices import Device, open_engine
+from avgn_edge.runtime.engines import probe
+from avgn_edge.runtime.engines.threads import usable_cores
+
+DEVICES = ("cpu", "cuda:0", "tensorrt:0", "openvino:CPU", "openvino:GPU", "openvino:NPU")
+PACKAGES = ("avgn-edge", "numpy", "av", "onnxruntime", "onnxruntime-gpu", "openvino")
+
+_FLAVOURS = ("onnxruntime", "onnxruntime-gpu")
+_BROKEN_ORT = re.compile(r"1\.(24\.[01]|25\.\d+|26\.0)(\D.*)?")  # the versions pyproject.toml leaves out
+
+
+@dataclass(frozen=True)
+class DeviceHealth:
+    """Whether a device ran the probe: if so with which engine and how fast, if not why and what to do."""
+
+    device: str
+    ok: bool
+    engine: str | None
+    """Name and version of the engine that ran it."""
+    milliseconds: float | None
+    """To open the probe and run it once, the engine's start included."""
+    why: str | None
+    what_to_do: str | None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+
+def examine(devices: tuple[str, ...] = DEVICES) -> tuple[DeviceHealth, ...]:
+    """Run the probe on each device."""
+    return tuple(_examine(device) for device in devices)
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python, the machine and the packages that matter; None for one not installed."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {usable_cores()} usable cores",
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def problems() -> tuple[str, ...]:
+    """Return what is wrong with the installation itself, a line each, with what to do."""
+    installed = {flavour: found for flavour in _FLAVOURS if (found := _version(flavour)) is not None}
+    lines = []
+    if len(installed) == len(_FLAVOURS):
+        lines.append(
+            "onnxruntime and onnxruntime-gpu are both installed: they overwrite each other's files: "
+            "uninstall both, then install one"
+        )
+    lines.extend(
+        f"{flavour} {version}: this version is known to be broken: install another"
+        for flavour, version in installed.items()
+        if _BROKEN_ORT.fullmatch(version)
+    )
+    if not installed and _version("openvino") is None:
+        lines.append("no inference engine: nothing can run without one: pip install 'avgn-edge[cpu]'")
+    return tuple(lines)
+
+
+def _examine(device: str) -> DeviceHealth:
+    name = str(Device.parse(device))
+    start = time.perf_counter()
+    try:
+        engine = open_engine(device)
+        probe.check(engine)
+    except AvgnEdgeError as error:
+        return DeviceHealth(name, ok=False, engine=None, milliseconds=None, why=error.why, what_to_do=error.what_to_do)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    report = engine.report
+    used = f"{report.engine} {report.engine_version}"
+    return DeviceHealth(name, True, used, milliseconds, None, None, report.notes)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

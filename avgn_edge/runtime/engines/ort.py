@@ -1,0 +1,177 @@
+"""ONNX Runtime: CPU, CUDA and TensorRT."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avgn_edge.errors import BundleError, DeviceError
+from avgn_edge.runtime.engines.engine import DeviceReport
+from avgn_edge.runtime.engines.threads import usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession, SessionOptions
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
+
+class OrtSession:
+    """One graph opened by ONNX Runtime, whose `run` is thread-safe itself."""
+
+    def __init__(self, session: InferenceSession, device: str) -> None:
+        self._session = session
+        self._device = device
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the graph."""
+        try:
+            results = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+            raise DeviceError(self._device, f"a graph failed to run ({error})", "run avgn-edge doctor") from error
+        return dict(zip(self._outputs, results, strict=True))
+
+
+class OrtEngine:
+    """ONNX Runtime on one device: kind "cpu", "cuda" or "tensorrt", and which of them."""
+
+    def __init__(
+        self, kind: str, index: int = 0, *, threads: int | None = None, asked: str = "", notes: tuple[str, ...] = ()
+    ) -> None:
+        self._ort = _load("cpu" if kind == "cpu" else "gpu")
+        self._kind, self._index = kind, index
+        self._threads = threads or usable_cores()
+        used = kind if kind == "cpu" else f"{kind}:{index}"
+        self._report = DeviceReport(asked or used, used, "onnxruntime", self._ort.__version__, notes)
+        if PROVIDERS[kind] not in self._ort.get_available_providers():
+            raise DeviceError(
+                used,
+                f"the installed onnxruntime {self._ort.__version__} was built without {kind.upper()}",
+                _gpu_advice(),
+            )
+        if kind != "cpu":
+            _find_cuda_libraries(self._ort)
+
+    @property
+    def device(self) -> str:
+        """What is really used."""
+        return self._report.used
+
+    @property
+    def report(self) -> DeviceReport:
+        """What was asked for, what is used, and why."""
+        return self._report
+
+    def open(self, path: Path) -> OrtSession:
+        """Open an ONNX file."""
+        # Without enable_fallback=0 the package goes on with the CPU when a provider fails, saying so on stdout.
+        try:
+            session = self._ort.InferenceSession(
+                str(path), self._options(), providers=self._providers(path), enable_fallback=0
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+            if self._kind == "cpu":
+                raise BundleError(str(path), f"ONNX Runtime cannot open it ({error})", "export it again") from error
+            raise self._unusable(str(error)) from error
+        used = session.get_providers()[0]
+        if used != PROVIDERS[self._kind]:  # the native library falls back by itself, and only this tells
+            raise self._unusable(f"onnxruntime fell back to {used}; its log on stderr says why")
+        return OrtSession(session, self.device)
+
+    def _unusable(self, why: str) -> DeviceError:
+        return DeviceError(self.device, why, "check the driver, CUDA and cuDNN, or choose another --device")
+
+    def _options(self) -> SessionOptions:
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Errors only, on stderr: they say why CUDA failed. Warnings are about the exporter's style.
+        options.log_severity_level = 3
+        # An idle pool that spins takes the cores from the next graph's pool. Six small graphs in turn on two cores:
+        # 11 ms a round spinning, 2.1 ms not (3.0 ms with one thread); with 0.2 ms of Python in between, 16 and 3.3 ms.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def _providers(self, path: Path) -> list[tuple[str, dict[str, Any]]]:
+        cpu: tuple[str, dict[str, Any]] = (PROVIDERS["cpu"], {})
+        if self._kind == "cpu":
+            return [cpu]
+        # HEURISTIC: the exhaustive search takes seconds at the first run of every shape. No TF32: fp32 means fp32.
+        cuda = {"device_id": self._index, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0}
+        if self._kind == "cuda":
+            return [(PROVIDERS["cuda"], cuda), cpu]
+        return [(PROVIDERS["tensorrt"], self._tensorrt(path)), (PROVIDERS["cuda"], cuda), cpu]
+
+    def _tensorrt(self, path: Path) -> dict[str, Any]:
+        content = path.read_bytes()
+        # TensorRT names its cached engines by graph, version and GPU; ours adds the graph's bytes and ONNX Runtime.
+        key = hashlib.sha256(content + self._ort.__version__.encode()).hexdigest()[:32]
+        cache = _cache_folder() / "tensorrt" / key
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError:  # a read-only home costs minutes at each start, but works
+            cached: dict[str, Any] = {}
+        else:
+            cached = {
+                "trt_engine_cache_enable": True,
+                "trt_engine_cache_path": str(cache),
+                "trt_timing_cache_enable": True,
+                "trt_timing_cache_path": str(cache.parent),
+            }
+        return {
+            "device_id": self._index,
+            **cached,
+            "trt_int8_enable": b"DequantizeLinear" in content,
+            "trt_fp16_enable": b"DequantizeLinear" in content,  # what INT8 leaves in float; fp32 graphs stay FP32
+        }
+
+
+def version() -> str:
+    """Return ONNX Runtime's version; `DeviceError` when it is not installed."""
+    return str(_load().__version__)
+
+
+def has_provider(kind: str) -> bool:
+    """Say whether this ONNX Runtime was built for a kind of device, which does not mean that it works."""
+    return PROVIDERS[kind] in _load().get_available_providers()
+
+
+def _load(extra: str = "cpu") -> ModuleType:
+    try:
+        import onnxruntime  # noqa: PLC0415  (0.1 s, and the other engine may be the one installed)
+    except ImportError as error:
+        advice = f"pip install 'avgn-edge[{extra}]'" if extra == "cpu" else _gpu_advice()
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime"
+        why = "it is not installed" if missing else f"it cannot be imported ({error})"
+        raise DeviceError("onnxruntime", why, advice) from error
+    if not hasattr(onnxruntime, "InferenceSession"):  # what is left when one of two flavours is removed
+        advice = "uninstall onnxruntime and onnxruntime-gpu, then install one of them"
+        raise DeviceError("onnxruntime", "its installation is damaged", advice)
+    return onnxruntime  # type: ignore[no-any-return]
+
+
+def _gpu_advice() -> str:
+    if Path("/etc/nv_tegra_release").exists():  # PyPI's wheel has no kernels for a Jetson's GPU
+        return "install onnxruntime-gpu from NVIDIA's index for this JetPack, without the extra cpu"
+    return "in an environment without onnxruntime, pip install 'avgn-edge[gpu]'"
+
+
+def _find_cuda_libraries(ort: ModuleType) -> None:
+    """Load CUDA and cuDNN from NVIDIA's Python packages where they are installed so."""
+    if hasattr(ort, "preload_dlls"):
+        # It prints what it cannot find, on stdout, which is for data; the session's own error comes later.
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avgn-edge"

@@ -1,0 +1,210 @@
+"""`Recognizer`: a bundle on a device, and clips in, answers out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.bundle.manifest import Manifest, Preprocessing
+from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.errors import BudgetError, BundleError
+from avgn_edge.runtime.attention import MostSalientFirst
+from avgn_edge.runtime.budget import Budget, smallest
+from avgn_edge.runtime.devices import choose_precision, open_engine
+from avgn_edge.runtime.engines.engine import DeviceReport, Engine
+from avgn_edge.runtime.graphs import Graphs, Sessions
+from avgn_edge.runtime.ledger import Ledger, Pace
+from avgn_edge.runtime.report import report
+from avgn_edge.runtime.result import Result
+from avgn_edge.runtime.steps import StepLoop
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from avgn_edge.media.clip import Clip
+
+Sampling = Literal["cheap", "centre"]
+
+
+class Recognizer:
+    """Classifies clips with one bundle on one device.
+
+    Safe to use from several threads, and a context manager. Open one with `Recognizer.open`.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, precision: str) -> None:
+        _check_preprocessing(bundle)
+        self.bundle = bundle
+        self.precision = precision
+        self._engine = engine
+        self._sessions: Sessions | None = Sessions(bundle, engine, precision)
+        self._pace = Pace()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | os.PathLike[str] | Bundle | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        threads: int | None = None,
+    ) -> Self:
+        """Open a bundle (None: the packaged one) on a device.
+
+        `threads` is the number of CPU threads (None: the cores this process may use). BundleError for a bundle that
+        cannot be trusted, DeviceError for a device or a precision that cannot be used.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = Bundle.open(packaged_bundle_path() if bundle is None else Path(bundle))
+        engine = open_engine(device, threads=threads)
+        chosen = choose_precision(precision, bundle.precisions, engine.device)
+        bundle.verify(chosen)
+        return cls(bundle, engine, chosen)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of `Result.probabilities`."""
+        return self.manifest.labels
+
+    @property
+    def device(self) -> DeviceReport:
+        """The device that was asked for, the one that is used, and why."""
+        return self._engine.report
+
+    def check_budget(self, budget: str | Budget | None) -> Budget:
+        """Read a budget; BudgetError if it cannot be read or buys no answer: it must cover the whole audio graph."""
+        parsed = Budget.parse(budget)
+        price = self.manifest.cost["audio_encoder"].macs(self.manifest.preprocessing.moments)
+        if parsed.macs is not None and parsed.macs < price:
+            raise BudgetError(
+                f"budget {parsed.asked}", "listening to a clip alone costs more", f"give at least {smallest(price)}"
+            )
+        return parsed
+
+    def classify(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
+        budget: str | Budget | None = None,
+        *,
+        top: int = 5,
+        sampling: Sampling = "cheap",
+        glances: int | None = None,
+        looks: int | None = None,
+    ) -> Result:
+        """Classify a clip: a path, the bytes of a file, a binary file object, or an opened `Clip`.
+
+        `budget` as on the command line, such as "6gflops" or "80ms"; `glances` is T_G and `looks` is k, the
+        bundle's own by default. ClipError for a clip that cannot be read, BudgetError for a budget that buys nothing.
+        """
+        last = None
+        for last in self.steps(source, budget, top=top, sampling=sampling, glances=glances, looks=looks):  # noqa: B007
+            pass
+        if last is None:
+            raise AssertionError("a clip that raises nothing has an answer")
+        return last
+
+    def steps(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
+        budget: str | Budget | None = None,
+        *,
+        top: int = 5,
+        sampling: Sampling = "cheap",
+        glances: int | None = None,
+        looks: int | None = None,
+    ) -> Iterator[Result]:
+        """As `classify`, yielding the answer after each step; the last has its `exit` set."""
+        limit = self.check_budget(budget)
+        glances = self._setting("glances", glances, 0)
+        looks = self._setting("looks", looks, 1)
+        # The clock starts before the file is opened: a time budget includes decoding.
+        ledger = Ledger(limit, self.manifest.cost, self._pace)
+        clip, mine = self._opened(source, sampling)
+        try:
+            policy = MostSalientFirst(self.manifest.exits.confidence, self.manifest.task)
+            graphs = Graphs(self._open_sessions(), ledger)
+            for state in StepLoop(clip, self.manifest, graphs, ledger, policy, glances, looks).run():
+                yield report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
+        finally:
+            if mine:
+                clip.close()
+
+    def classify_frames(
+        self,
+        frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
+        waveform: NDArray[np.generic] | None = None,
+        sample_rate: int | None = None,
+        times: Sequence[float] | NDArray[np.floating] | None = None,
+        budget: str | Budget | None = None,
+        *,
+        top: int = 5,
+    ) -> Result:
+        """Classify what a program's own camera and microphone gave.
+
+        `frames` uint8 [n, H, W, 3], RGB, upright; `waveform` [samples] or [samples, channels] at `sample_rate` Hz;
+        `times` seconds at which each frame is first shown, from the waveform's first sample on.
+        """
+        from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
+
+        with ArrayClip(frames, waveform, sample_rate, times) as clip:
+            return self.classify(clip, budget, top=top)
+
+    def close(self) -> None:
+        """Let the sessions go; the recognizer cannot be used afterwards."""
+        self._sessions = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_sessions(self) -> Sessions:
+        if self._sessions is None:
+            raise ValueError("this recognizer is closed")
+        return self._sessions
+
+    def _setting(self, name: Literal["glances", "looks"], asked: int | None, least: int) -> int:
+        most = self.manifest.preprocessing.moments
+        value = int(getattr(self.manifest.settings, name)) if asked is None else asked
+        if not least <= value <= most:
+            raise ValueError(f"{name} must lie in {least}..{most}, not {value}")
+        return value
+
+    def _opened(
+        self, source: str | os.PathLike[str] | bytes | BinaryIO | Clip, sampling: Sampling
+    ) -> tuple[Clip, bool]:
+        """The clip, and whether it is ours to close."""
+        if not isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) and not hasattr(source, "read"):
+            return source, False
+        from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.media.opening import open_clip  # noqa: PLC0415
+
+        given = self.manifest.preprocessing
+        geometry = FrameGeometry(given.resize, given.frame_size)
+        return open_clip(
+            cast("str | bytes | BinaryIO", source), count=given.moments, sampling=sampling, geometry=geometry
+        ), True
+
+
+def _check_preprocessing(bundle: Bundle) -> None:
+    """Refuse a bundle whose front end is not the one that is built here."""
+    given, ours = bundle.manifest.preprocessing, Preprocessing()
+    if (given.sample_rate, given.window_samples) != (ours.sample_rate, ours.window_samples):
+        raise BundleError(
+            str(bundle.path), "its audio front end is not one that this version has", "install a newer avgn-edge"
+        )

@@ -1,0 +1,86 @@
+"""From the state of the step loop to the `Result` that a person or a program reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.media.clip import Clip
+from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger
+from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
+from avgn_edge.runtime.steps import State
+
+
+def report(
+    clip: Clip, state: State, ledger: Ledger, budget: Budget, manifest: Manifest, device: str, precision: str, top: int
+) -> Result:
+    """Put the answer so far, what it cost and how it came about into one `Result`."""
+    scores = state.probabilities.copy()
+    best = np.argsort(-scores, kind="stable")[: max(top, 1)].tolist()
+    listed = tuple(ClassScore(manifest.labels[index], float(scores[index])) for index in best)
+    return Result(
+        clip=clip.name,
+        duration_s=clip.duration_s,
+        label=listed[0].label,
+        score=listed[0].score,
+        top=listed[:top],
+        budget=BudgetReport(
+            asked=budget.asked,
+            spent_gflops=ledger.spent_macs / 1e9,
+            glance=int(state.glanced.sum()),
+            looks=len(state.corners),
+        ),
+        exit=state.exit,
+        moments=_moments(clip, state, manifest),
+        timing_ms=_timing(ledger),
+        device=device,
+        precision=precision,
+        model=manifest.name,
+        warnings=clip.warnings,
+        probabilities=scores,
+        runs=tuple(ledger.runs),
+    )
+
+
+def _moments(clip: Clip, state: State, manifest: Manifest) -> tuple[MomentReport, ...]:
+    given, side = manifest.preprocessing, float(manifest.settings.patch_size)
+    geometry = FrameGeometry(given.resize, given.frame_size)
+    ranks = {moment: rank for rank, moment in enumerate(state.corners)}
+    rows = []
+    for moment in clip.moments:
+        index = moment.index
+        box = None
+        if index in state.corners and clip.display_size is not None:
+            box = geometry.to_source((*state.corners[index], side, side), clip.display_size)
+        alone = state.moment_probabilities.get(index, state.glance_probabilities.get(index))
+        rows.append(
+            MomentReport(
+                index=index,
+                time_s=moment.time_s,
+                saliency=None if state.saliency is None else float(state.saliency[index]),
+                glanced=bool(state.glanced[index]),
+                rank=ranks.get(index),
+                box=box,
+                label=None if alone is None else manifest.labels[int(alone.argmax())],
+                score=None if alone is None else float(alone.max()),
+            )
+        )
+    return tuple(rows)
+
+
+def _timing(ledger: Ledger) -> Timing:
+    def spent(*names: str) -> float:
+        return 1e3 * sum(ledger.spent_s.get(name, 0.0) for name in names)
+
+    return Timing(
+        decode=spent(DECODE, DECODE_AUDIO),
+        audio=spent(FRONT_END, "audio_encoder"),
+        glance=spent("global_encoder"),
+        saliency=spent("saliency"),
+        spatial=spent("spatial"),
+        local=spent("local_encoder"),
+        classify=spent("classifier"),
+        total=1e3 * ledger.elapsed_s,
+    )

@@ -1,0 +1,103 @@
+"""What a classified clip comes back as: frozen dataclasses with `to_dict()`, the JSON of `classify --json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.runtime.ledger import Run
+
+Exit = Literal["confident", "budget", "looks", "no-visual"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and its score, in 0…1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class BudgetReport:
+    """What was asked for and what was spent."""
+
+    asked: str
+    spent_gflops: float
+    """10^9 multiply-accumulates: the exact sum over the graph runs that happened."""
+    glance: int
+    looks: int
+
+
+@dataclass(frozen=True)
+class MomentReport:
+    """One of the moments of a clip."""
+
+    index: int
+    time_s: float
+    saliency: float | None
+    """s_t; None where the budget did not reach AV-TeST."""
+    glanced: bool
+    rank: int | None
+    """0 for the first look, 1 for the second …; None without a look."""
+    box: tuple[float, float, float, float] | None
+    """x, y, width, height of the patch, in pixels of the source frame as displayed; None without a look."""
+    label: str | None
+    """What this moment says by itself: p'_t after a look (Eq. 11), FC^G after a glance, None without either."""
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds; `total` is from the start of the clip to its answer, everything included."""
+
+    decode: float
+    audio: float
+    glance: float
+    saliency: float
+    spatial: float
+    local: float
+    classify: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer for one clip, or the answer so far while `exit` is None."""
+
+    clip: str
+    duration_s: float
+    label: str
+    score: float
+    top: tuple[ClassScore, ...]
+    budget: BudgetReport
+    exit: Exit | None
+    moments: tuple[MomentReport, ...]
+    timing_ms: Timing
+    device: str
+    precision: str
+    model: str
+    warnings: tuple[str, ...]
+    probabilities: NDArray[np.float32] = field(compare=False, repr=False)
+    """Of every class, float32 [C], in the order of the bundle's labels."""
+    runs: tuple[Run, ...] = field(compare=False, repr=False)
+    """The graph runs that happened, in their order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        whole = {
+            name: value for name, value in vars(self).items() if name not in {"probabilities", "runs", "budget", "top"}
+        }
+        return {
+            **{name: whole[name] for name in ("clip", "duration_s", "label", "score")},
+            "top": [asdict(score) for score in self.top],
+            "budget": asdict(self.budget),
+            "exit": self.exit,
+            "moments": [{**asdict(m), "box": None if m.box is None else list(m.box)} for m in self.moments],
+            "timing_ms": asdict(self.timing_ms),
+            **{name: whole[name] for name in ("device", "precision", "model")},
+            "warnings": list(self.warnings),
+        }

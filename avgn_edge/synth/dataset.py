@@ -1,0 +1,156 @@
+"""Writing a composed set: clips, `labels.csv` and `truth.json`, the same in each run of a seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import floor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avgn_edge.errors import DataError
+from avgn_edge.synth.encode import encode_clip
+from avgn_edge.synth.plan import ClipPlan, Variation, clip_rng, plan_clip
+from avgn_edge.synth.sources import Part, Sources
+from avgn_edge.synth.truth import truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LABEL_STREAM = 2**32  # apart from every clip's own stream
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written."""
+
+    directory: Path
+    labels: Path
+    truth: Path
+    clips: int
+    seconds: float
+    by_split: dict[str, int]
+    by_label: dict[str, int]
+    by_channel: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes every clip of a set from its index alone."""
+
+    seed: int
+    train: Sources
+    val: Sources
+    val_fraction: float
+    variation: Variation | None = None
+
+    @classmethod
+    def of(cls, sources: Sources, seed: int, val_fraction: float = 0.2, variation: Variation | None = None) -> Recipe:
+        """Split sources; with no validation at all, training has everything."""
+        train = sources.split("train") if val_fraction > 0 else sources
+        return cls(seed, train, sources.split("val"), val_fraction, variation)
+
+    def part(self, index: int) -> Part:
+        """Return the part a clip belongs to: validation clips are spread evenly."""
+        return "val" if floor((index + 1) * self.val_fraction) > floor(index * self.val_fraction) else "train"
+
+    def label(self, index: int) -> str:
+        """Return the class of a clip: each class once in every run of as many clips, in a drawn order."""
+        classes = self.train.classes
+        order = clip_rng(self.seed, LABEL_STREAM + index // len(classes)).permutation(len(classes))
+        return classes[int(order[index % len(classes)])]
+
+    def plan(self, index: int) -> ClipPlan:
+        """Draw a clip: validation is never varied."""
+        rng, label = clip_rng(self.seed, index), self.label(index)
+        if self.part(index) == "val":
+            return plan_clip(rng, self.val, label)
+        return plan_clip(rng, self.train, label, self.variation)
+
+    def sources(self, index: int) -> Sources:
+        """Return the media that a clip is made of."""
+        return self.val if self.part(index) == "val" else self.train
+
+
+def write_dataset(
+    directory: str | Path,
+    *,
+    clips: int,
+    seed: int,
+    sources: Sources | None = None,
+    val_fraction: float = 0.2,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Compose a set; `progress` is told after each clip how many of how many are written."""
+    if clips < 1:
+        raise DataError("synth", f"{clips} clips make no set", "ask for one or more")
+    if seed < 0:
+        raise DataError("synth", f"a seed cannot be negative ({seed})", "give 0 or more")
+    if not 0 <= val_fraction <= 1:
+        raise DataError("synth", f"{val_fraction} is no fraction", "give a validation fraction from 0 to 1")
+    root = Path(directory)
+    try:
+        (root / "clips").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError("synth", f"{root} cannot be written ({error.strerror})", "give another directory") from error
+
+    recipe = Recipe.of(sources or Sources.from_folders(), seed, val_fraction)
+    rows: list[tuple[str, str, str]] = []
+    truths: dict[str, Any] = {}
+    channels: Counter[str] = Counter()
+    seconds = 0.0
+    for done, plan in enumerate(_write_clips(recipe, root, clips, workers), start=1):
+        name, part = clip_name(done - 1), recipe.part(done - 1)
+        rows.append((name, plan.label, part))
+        truths[name] = {**truth_of(plan), "split": part}
+        channels[plan.channel] += 1
+        seconds += plan.duration
+        if progress is not None:
+            progress(done, clips)
+
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("path", "label", "split"), *rows])
+    _write_whole(root / "truth.json", json.dumps(truths, indent=1) + "\n")
+    _write_whole(root / "labels.csv", table.getvalue())
+    return Summary(
+        directory=root,
+        labels=root / "labels.csv",
+        truth=root / "truth.json",
+        clips=clips,
+        seconds=seconds,
+        by_split=dict(Counter(part for _, _, part in rows)),
+        by_label=dict(sorted(Counter(label for _, label, _ in rows).items())),
+        by_channel=dict(channels),
+    )
+
+
+def clip_name(index: int) -> str:
+    """Return a clip's path in its set."""
+    return f"clips/{index:06d}.mp4"
+
+
+def _write_clips(recipe: Recipe, root: Path, clips: int, workers: int) -> Iterator[ClipPlan]:
+    if workers <= 1:
+        yield from (_write_clip(recipe, root, index) for index in range(clips))
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(partial(_write_clip, recipe, root), range(clips))
+
+
+def _write_clip(recipe: Recipe, root: Path, index: int) -> ClipPlan:
+    plan = recipe.plan(index)
+    encode_clip(plan, recipe.sources(index), root / clip_name(index))
+    return plan
+
+
+def _write_whole(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    unfinished.replace(path)

@@ -1,0 +1,58 @@
+"""Moments of a clip as training sees them, straight from its plan: no file is written or read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avgn_edge.synth._pillow import pillow
+from avgn_edge.synth.plan import episode_at
+from avgn_edge.synth.render import render_audio, render_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from avgn_edge.synth.plan import ClipPlan
+    from avgn_edge.synth.sources import Sources
+
+__all__ = ["FRAME_SIDE", "SAMPLE_RATE", "WINDOW", "compose_moments", "cut_windows", "draw_times", "episode_at"]
+
+FRAME_SIDE = 256
+SAMPLE_RATE = 16_000
+WINDOW = 15_600  # 0.975 s, 96 spectrogram frames
+
+
+def draw_times(rng: np.random.Generator, duration: float, count: int = 16) -> npt.NDArray[np.float64]:
+    """Draw one moment in each of `count` equal bins of a clip: float64 [count], seconds, in order of time."""
+    return (np.arange(count) + rng.random(count)) * (duration / count)
+
+
+def compose_moments(
+    plan: ClipPlan, sources: Sources, times: npt.NDArray[np.floating] | Sequence[float]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Return what inference would decode at each moment of a clip.
+
+    frames: uint8 [n, 256, 256, 3], RGB, the whole frame squeezed; windows: float32 [n, 15600], 16 kHz, centred.
+    """
+    image = pillow()
+    frames = np.empty((len(times), FRAME_SIDE, FRAME_SIDE, 3), dtype=np.uint8)
+    for place, time_s in enumerate(times):
+        whole = image.fromarray(render_frame(plan, sources, float(time_s)))
+        frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), image.Resampling.BILINEAR))
+    return frames, cut_windows(render_audio(plan, sources, SAMPLE_RATE), times)
+
+
+def cut_windows(
+    samples: npt.NDArray[np.float32], times: npt.NDArray[np.floating] | Sequence[float]
+) -> npt.NDArray[np.float32]:
+    """Cut the windows centred on moments out of 16 kHz sound, silence beyond its ends: float32 [n, 15600]."""
+    windows = np.zeros((len(times), WINDOW), dtype=np.float32)
+    for window, time_s in zip(windows, times, strict=True):
+        begin = round(float(time_s) * SAMPLE_RATE) - WINDOW // 2
+        first, last = max(0, begin), min(len(samples), begin + WINDOW)
+        if first < last:
+            window[first - begin : last - begin] = samples[first:last]
+    return windows

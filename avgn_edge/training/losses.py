@@ -1,0 +1,119 @@
+"""The six losses of section 3.4, each in its own function, summed by `total`.
+
+Everywhere `target` is int64 [b] for one label a clip, or float [b, C] of zeros and ones for several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.models.inference import probabilities
+from avgn_edge.training.forward import Pass
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of the paper's objective."""
+
+    classification: Tensor
+    visual: Tensor
+    audio: Tensor
+    saliency: Tensor
+    mask: Tensor
+    ordered: Tensor
+
+    def total(self) -> Tensor:
+        """L_p + L_V + L_A + L_s + L_mask + L_ord."""
+        return torch.stack([getattr(self, field.name) for field in fields(self)]).sum()
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """L_CE of [b, m, C] logits against a clip's target, averaged over all of them."""
+    moments = logits.shape[1]
+    if target.dim() == 1:
+        return F.cross_entropy(logits.flatten(0, 1), target.repeat_interleave(moments))
+    return F.binary_cross_entropy_with_logits(logits, target.unsqueeze(1).expand_as(logits))
+
+
+def classification_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_p: cross entropy of p_t for all t (Eq. 8)."""
+    return cross_entropy(model.classifier.prefixes(done.hidden), target)
+
+
+def visual_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_V: FC^G, FC^L and f_C^V, averaged over the moments (Eq. 9)."""
+    sequence = model.visual_classifier.embed(torch.cat((done.visual, done.local), dim=-1))
+    return (
+        cross_entropy(model.fc_g(done.visual), target)
+        + cross_entropy(model.fc_l(done.local), target)
+        + cross_entropy(model.visual_classifier.prefixes(sequence), target)
+    )
+
+
+def audio_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_A: FC^A and f_C^A, averaged over the moments, of the clips that have sound (Eq. 10)."""
+    clips = done.heard.any(dim=1)
+    if not clips.any():
+        return done.audio.sum() * 0
+    audio, target = done.audio[clips], target[clips]
+    sequence = model.audio_classifier.embed(audio)
+    return cross_entropy(model.fc_a(audio), target) + cross_entropy(model.audio_classifier.prefixes(sequence), target)
+
+
+def saliency_targets(model: AVGN, done: Pass) -> Tensor:
+    """s̃_t: each moment's own confidence over the clip's largest (Eqs. 11, 12), [b, T], without gradient."""
+    with torch.no_grad():
+        confidence = probabilities(model.classifier.single(done.hidden), model.settings.task).amax(dim=-1)
+        return confidence / confidence.amax(dim=1, keepdim=True)
+
+
+def saliency_loss(model: AVGN, done: Pass) -> Tensor:
+    """L_s: L1 between s_t and s̃_t (Eq. 12)."""
+    return F.l1_loss(done.saliency.scores, saliency_targets(model, done))
+
+
+def mask_loss(done: Pass) -> Tensor:
+    """L_mask: L2 between the rebuilt and the embedded visual tokens, where they were masked (3.4).
+
+    The embedded tokens are the target and carry no gradient.
+    """
+    masked = ~done.glanced
+    if not masked.any():
+        return done.rebuilt.sum() * 0
+    return F.mse_loss(done.rebuilt[masked], done.saliency.embedded.detach()[masked])
+
+
+def ordered_loss(model: AVGN, done: Pass, target: Tensor, temperature: float = 5.0) -> Tensor:
+    """L_ord: moments reordered by saliency, a few of them drawn with Gumbel-softmax (Eq. 13).
+
+    The draw is a straight-through one: hard in the value, soft in the gradient that reaches s_t. The head is chosen
+    by the number of moments seen.
+    """
+    scores = done.saliency.scores
+    moments = scores.shape[1]
+    few = int(torch.randint(1, moments // 2 + 1, ()))
+    noise = -torch.empty_like(scores).exponential_().log()
+    soft = ((scores + noise) / temperature).softmax(dim=1) * few
+    chosen = torch.topk(scores + noise, few, dim=1).indices
+    chosen = chosen.gather(1, scores.gather(1, chosen).argsort(dim=1, descending=True))  # most salient first
+    weight = soft.gather(1, chosen)
+    weight = 1 + weight - weight.detach()
+    hidden = done.hidden.gather(1, chosen.unsqueeze(-1).expand(-1, -1, done.hidden.shape[-1]))
+    return cross_entropy(model.classifier.prefixes(hidden * weight.unsqueeze(-1)), target)
+
+
+def all_losses(model: AVGN, done: Pass, target: Tensor) -> Losses:
+    """Compute every term."""
+    return Losses(
+        classification_loss(model, done, target),
+        visual_loss(model, done, target),
+        audio_loss(model, done, target),
+        saliency_loss(model, done),
+        mask_loss(done),
+        ordered_loss(model, done, target),
+    )

@@ -1,0 +1,126 @@
+"""Composed clips as arrays on disk: what training reads, without a video file in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.media.logmel import log_mel
+from avgn_edge.synth.moments import compose_moments, draw_times
+from avgn_edge.synth.plan import ClipPlan, Variation, card_centre, clip_rng, episode_at, plan_clip
+from avgn_edge.synth.sources import Sources
+
+MOMENTS = 16
+_RESIZE, _FRAME = 256, 224
+_MARGIN = (_RESIZE - _FRAME) // 2
+_SILENT = 1e-4
+_FIELDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "frames": (np.uint8, (MOMENTS, _FRAME, _FRAME, 3)),
+    "spectrograms": (np.float16, (MOMENTS, 1, 96, 64)),
+    "heard": (np.bool_, (MOMENTS,)),
+    "label": (np.int64, ()),
+    "seen": (np.bool_, (MOMENTS,)),
+    "spoken": (np.bool_, (MOMENTS,)),
+    "card": (np.float32, (MOMENTS, 2)),
+}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """`n` clips of 16 moments.
+
+    frames uint8 [n, 16, 224, 224, 3]; spectrograms float16 [n, 16, 1, 96, 64]; heard bool [n, 16]; label int64 [n];
+    and what the composer knows of each moment: a readable card (`seen`), a word (`spoken`), bool [n, 16], and the
+    card's centre in frame pixels, float32 [n, 16, 2], NaN where there is none.
+    """
+
+    frames: NDArray[np.uint8]
+    spectrograms: NDArray[np.float16]
+    heard: NDArray[np.bool_]
+    label: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    spoken: NDArray[np.bool_]
+    card: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+Times = Callable[[np.random.Generator, ClipPlan], NDArray[np.float64]]
+
+
+def one_a_bin(rng: np.random.Generator, plan: ClipPlan) -> NDArray[np.float64]:
+    """One random moment in each of the 16 bins, as the paper trains."""
+    return draw_times(rng, plan.duration, MOMENTS)
+
+
+def bin_centres(_: np.random.Generator, plan: ClipPlan) -> NDArray[np.float64]:
+    """The centre of each bin, as the paper evaluates."""
+    return np.asarray((np.arange(MOMENTS) + 0.5) * (plan.duration / MOMENTS), dtype=np.float64)
+
+
+def half_in_episodes(rng: np.random.Generator, plan: ClipPlan) -> NDArray[np.float64]:
+    """Eight moments inside episodes and eight anywhere: for the warm start of the encoders."""
+    chosen = [plan.episodes[int(rng.integers(len(plan.episodes)))] for _ in range(MOMENTS // 2)]
+    inside = [float(rng.uniform(episode.start, episode.end)) for episode in chosen]
+    return np.array([*inside, *rng.uniform(0, plan.duration, MOMENTS - len(inside))])
+
+
+def compose_pool(
+    folder: Path,
+    sources: Sources,
+    clips: int,
+    seed: int,
+    times: Times,
+    variation: Variation | None = None,
+    workers: int = 2,
+) -> Pool:
+    """Compose `clips` clips into `folder`, or open what an earlier call with the same arguments left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "done"
+    if not done.exists():
+        for name, (dtype, shape) in _FIELDS.items():
+            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(clips, *shape)).flush()
+        compose = partial(_compose_some, folder, sources, seed, times, variation)
+        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as processes:
+            list(processes.map(compose, np.array_split(np.arange(clips), max(workers, clips // 20))))
+        done.touch()
+    return Pool(**_open(folder, "r"))
+
+
+def _open(folder: Path, mode: Literal["r", "r+"]) -> dict[str, NDArray[Any]]:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in _FIELDS}
+
+
+def _compose_some(
+    folder: Path, sources: Sources, seed: int, times: Times, variation: Variation | None, indices: NDArray[np.int64]
+) -> None:
+    arrays = _open(folder, "r+")
+    for index in indices.tolist():
+        rng = clip_rng(seed, index)
+        plan = plan_clip(rng, sources, sources.classes[index % len(sources.classes)], variation)
+        moments = times(rng, plan)
+        frames, windows = compose_moments(plan, sources, moments)
+        arrays["frames"][index] = frames[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+        arrays["spectrograms"][index] = log_mel(windows)
+        arrays["heard"][index] = np.abs(windows).max(axis=1) > _SILENT
+        arrays["label"][index] = sources.classes.index(plan.label)
+        for moment, time_s in enumerate(moments.tolist()):
+            episode = episode_at(plan, time_s)
+            arrays["seen"][index, moment] = episode is not None and episode.seen
+            arrays["spoken"][index, moment] = episode is not None and episode.heard
+            centre = (np.nan, np.nan)
+            if episode is not None and episode.seen:
+                x, y = card_centre(episode.card, episode.start, episode.end, time_s)
+                centre = (x * _RESIZE / 640 - _MARGIN, y * _RESIZE / 360 - _MARGIN)
+            arrays["card"][index, moment] = centre
+    for array in arrays.values():
+        array.flush()  # type: ignore[attr-defined]

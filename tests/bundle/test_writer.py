@@ -1,0 +1,168 @@
+"""A bundle is replaced whole or left as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from avgn_edge.bundle import writer
+from avgn_edge.bundle.manifest import GRAPHS, ExitSettings
+from avgn_edge.bundle.reader import Bundle
+from avgn_edge.bundle.writer import replace_manifest, write_bundle
+from avgn_edge.errors import BundleError
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def content(manifest, graph):
+    return {precision: dict.fromkeys(GRAPHS, graph) for precision in manifest.graphs}
+
+
+def renamed(manifest, name="second"):
+    return dataclasses.replace(manifest, name=name)
+
+
+def test_what_is_written_opens(tmp_path, manifest, graph):
+    bundle = write_bundle(tmp_path / "deep" / "er" / "bundle", manifest, content(manifest, graph))
+    assert bundle.manifest == manifest
+    assert Bundle.open(tmp_path / "deep" / "er" / "bundle", verify="all").hash == bundle.hash
+    names = {f"graphs/{precision}/{name}.onnx" for precision in ("fp32", "int8") for name in GRAPHS}
+    assert set(everything(bundle.path)) == names | {"manifest.json"}
+
+
+def test_writing_is_deterministic(tmp_path, manifest, graph):
+    first = write_bundle(tmp_path / "a", manifest, content(manifest, graph))
+    second = write_bundle(tmp_path / "b", manifest, content(manifest, graph))
+    assert everything(first.path) == everything(second.path)
+    assert first.hash == second.hash
+
+
+def test_graphs_may_come_from_the_bundle_being_replaced(bundle_dir, manifest):
+    files = {
+        precision: {name: bundle_dir / "graphs" / precision / f"{name}.onnx" for name in GRAPHS}
+        for precision in manifest.graphs
+    }
+    assert write_bundle(bundle_dir, renamed(manifest), files).manifest.name == "second"
+    Bundle.open(bundle_dir, verify="all")
+
+
+def test_a_precision_that_went_away_is_gone_and_extras_stay(bundle_dir, manifest, graph):
+    (bundle_dir / "README.md").write_text("card")
+    (bundle_dir / "profiles").mkdir()
+    (bundle_dir / "profiles" / "laptop.json").write_text("{}")
+    lean = dataclasses.replace(manifest, graphs={"fp32": manifest.graphs["fp32"]})
+    write_bundle(bundle_dir, lean, content(lean, graph))
+    assert not (bundle_dir / "graphs" / "int8").exists()
+    assert (bundle_dir / "README.md").read_text() == "card"
+    assert (bundle_dir / "profiles" / "laptop.json").read_text() == "{}"
+    assert [path.name for path in bundle_dir.parent.iterdir()] == [bundle_dir.name]
+
+
+@pytest.mark.parametrize("step", ["_write_durably", "_keep_extras", "_move_into_place"])
+def test_a_failure_leaves_the_old_bundle_and_no_litter(step, bundle_dir, manifest, graph, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    before = everything(bundle_dir)
+    monkeypatch.setattr(writer, step, fail)
+    with pytest.raises(BundleError, match="No space left"):
+        write_bundle(bundle_dir, renamed(manifest), content(manifest, graph))
+    assert everything(bundle_dir) == before
+    assert [path.name for path in bundle_dir.parent.iterdir()] == [bundle_dir.name]
+
+
+@pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["error", "ctrl-c"])
+def test_a_failed_last_rename_puts_the_old_bundle_back(failure, bundle_dir, manifest, graph, monkeypatch):
+    before = everything(bundle_dir)
+    rename = Path.rename
+
+    def fail_on_new(self, target):
+        if ".new-" in self.name:
+            raise failure
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_on_new)
+    with pytest.raises((BundleError, KeyboardInterrupt)):
+        write_bundle(bundle_dir, renamed(manifest), content(manifest, graph))
+    assert everything(bundle_dir) == before
+    assert [path.name for path in bundle_dir.parent.iterdir()] == [bundle_dir.name]
+
+
+def test_bytes_that_differ_from_the_manifest_are_not_written(tmp_path, manifest, graph):
+    files = content(manifest, graph)
+    files["fp32"]["spatial"] = graph + b"\0"
+    with pytest.raises(BundleError, match="manifest says"):
+        write_bundle(tmp_path / "bundle", manifest, files)
+    del files["fp32"]["spatial"]
+    with pytest.raises(BundleError, match="no graph spatial"):
+        write_bundle(tmp_path / "bundle", manifest, files)
+    with pytest.raises(BundleError, match="precisions"):
+        write_bundle(tmp_path / "bundle", manifest, {"fp32": dict.fromkeys(GRAPHS, graph)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_invalid_manifest_is_not_written(tmp_path, manifest, graph):
+    with pytest.raises(BundleError, match="labels"):
+        write_bundle(tmp_path / "bundle", dataclasses.replace(manifest, labels=()), content(manifest, graph))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path, manifest, graph):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("years")
+    with pytest.raises(BundleError, match="other than a bundle"):
+        write_bundle(home, manifest, content(manifest, graph))
+    assert (home / "thesis.txt").read_text() == "years"
+    with pytest.raises(BundleError, match="file of that name"):
+        write_bundle(home / "thesis.txt", manifest, content(manifest, graph))
+
+
+def test_an_empty_folder_is_filled(tmp_path, manifest, graph):
+    (tmp_path / "empty").mkdir()
+    write_bundle(tmp_path / "empty", manifest, content(manifest, graph))
+    Bundle.open(tmp_path / "empty", verify="all")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX links")
+def test_a_link_to_a_bundle_keeps_leading_to_it(bundle_dir, tmp_path, manifest, graph):
+    (tmp_path / "latest").symlink_to(bundle_dir)
+    write_bundle(tmp_path / "latest", renamed(manifest), content(manifest, graph))
+    assert (tmp_path / "latest").is_symlink()
+    assert Bundle.open(bundle_dir).manifest.name == "second"
+
+
+def test_a_manifest_is_replaced_in_place(bundle_dir, manifest):
+    old = Bundle.open(bundle_dir)
+    new = dataclasses.replace(manifest, exits=ExitSettings(0.9))
+    bundle = replace_manifest(bundle_dir, new)
+    assert bundle.manifest == new == Bundle.open(bundle_dir).manifest
+    assert Bundle.open(bundle_dir).hash == bundle.hash != old.hash
+    assert sorted(path.name for path in bundle_dir.iterdir()) == ["graphs", "manifest.json"]
+
+
+def test_a_manifest_that_does_not_fit_the_graphs_replaces_nothing(bundle_dir, manifest):
+    before = everything(bundle_dir)
+    spatial = dataclasses.replace(manifest.graphs["fp32"]["spatial"], sha256="0" * 64)
+    wrong = dataclasses.replace(manifest, graphs={"fp32": {**manifest.graphs["fp32"], "spatial": spatial}})
+    for bad in (wrong, dataclasses.replace(manifest, name="a/b")):
+        with pytest.raises(BundleError):
+            replace_manifest(bundle_dir, bad)
+    assert everything(bundle_dir) == before
+
+
+def test_a_failed_replacement_of_the_manifest_leaves_the_old_one(bundle_dir, manifest, monkeypatch):
+    before = everything(bundle_dir)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "_write_durably", fail)
+    with pytest.raises(BundleError, match="No space left"):
+        replace_manifest(bundle_dir, renamed(manifest))
+    assert everything(bundle_dir) == before
