@@ -37,7 +37,7 @@ MAX_GRAPH_BYTES = 2**31 - 1  # what one protobuf message can hold
 MAX_MACS = 10**15
 MAX_NOTE = 1_000  # characters of a licence or a provenance entry
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PATH_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")  # begins with no dot: neither "..", ".", nor hidden
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
@@ -335,7 +335,7 @@ def _check_together(manifest: Manifest) -> None:
 
 
 def _name(value: object, path: str) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         check.refuse(path, f"{check.shown(value)} is not 1 to 100 letters, digits, dots, dashes and underscores")
     return value
 

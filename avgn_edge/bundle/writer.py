@@ -51,7 +51,7 @@ def write_bundle(
     fails, the old bundle stays as it was.
     """
     target = Path(directory).resolve()
-    _check_replaceable(target)
+    check_replaceable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = _sibling(target, "new")
@@ -90,7 +90,7 @@ def replace_manifest(directory: str | Path, manifest: Manifest) -> Bundle:
     return checked
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
     """Refuse to replace anything but an empty folder or a bundle: what is replaced is removed."""
     if not target.exists():
         return

@@ -13,6 +13,14 @@ from avgn_edge.errors import BundleError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+_NOT_COUNTED = frozenset(
+    {
+        *("Einsum", "LSTM", "GRU", "RNN", "ConvTranspose", "DeformConv", "Attention", "MultiHeadAttention"),
+        *("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "If", "Loop", "Scan"),
+    }
+)
+"""Nodes that multiply, themselves or in a graph inside them, and have no place in a graph that is priced."""
+
 
 def graph_cost(proto: onnx.ModelProto) -> GraphCost:
     """The cost of a run on n items: a fixed part and a part for each item, in MACs."""
@@ -29,7 +37,7 @@ def graph_cost(proto: onnx.ModelProto) -> GraphCost:
 
 
 def count_macs(proto: onnx.ModelProto, items: int) -> int:
-    """MACs of one run with every symbolic dimension set to `items`: Conv, MatMul, Gemm, and recurrent cells."""
+    """MACs of one run with every symbolic dimension set to `items`: Conv, MatMul and Gemm."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(proto)
     # Shapes that the exporter noted are symbolic; inference starts again from the inputs.
@@ -46,7 +54,7 @@ def count_macs(proto: onnx.ModelProto, items: int) -> int:
 
 
 def _node_macs(node: onnx.NodeProto, shapes: Shapes) -> int:
-    if node.op_type in {"Einsum", "LSTM", "GRU", "RNN", "ConvTranspose", "Attention", "MultiHeadAttention"}:
+    if node.op_type in _NOT_COUNTED:
         raise BundleError("cannot count the graph", f"{node.op_type} is not counted", "export without it")
     if node.op_type not in {"Conv", "MatMul", "Gemm"}:
         return 0

@@ -33,7 +33,8 @@ def export_graph(spec: GraphSpec, model: AVGN, path: Path) -> onnx.ModelProto:
     dynamic = tuple({0: items} if spec.batched else {} for _ in example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for talkative in ("torch.onnx", "onnxscript", "onnx_ir"):
+            logging.getLogger(talkative).setLevel(logging.ERROR)
         torch.onnx.export(
             module,
             example,

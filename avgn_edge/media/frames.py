@@ -19,6 +19,8 @@ Box = tuple[float, float, float, float]
 _KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
 _BT709, _BT601 = 1, 5
 _HD_WIDTH, _HD_HEIGHT = 1_280, 720
+# PyAV before 18 cannot ask for accurate rounding, which moves a pixel by a level or two.
+_INTERPOLATION: Final = Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", Interpolation.BILINEAR)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class FrameConverter:
             height=geometry.resize,
             format="rgb24",
             src_colorspace=_colour_space(frame),
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+            interpolation=_INTERPOLATION,
             dst_color_range=ColorRange.JPEG,
         )
         self.conversions += 1

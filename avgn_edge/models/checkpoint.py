@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,14 @@ def load(path: Path) -> AVGN:
         with path.open("rb") as file:
             zipped = file.read(2) == b"PK"
         metadata, state = _read_torch(path) if zipped else _read_safetensors(path)
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle raises what it likes: IndexError, struct.error, AttributeError …
         raise BundleError(what, _first_line(error), _MAKE_ONE) from error
     if metadata.get("format") != FORMAT:
         raise BundleError(what, "it does not carry the settings and labels of a glance network", _MAKE_ONE)
     try:
         model = AVGN(Settings.from_json(metadata["settings"]))
         model.load_state_dict(state)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except Exception as error:
         raise BundleError(what, f"weights and settings do not fit: {_first_line(error)}", _MAKE_ONE) from error
     return model.eval()
 
@@ -69,4 +68,6 @@ def _read_torch(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    # PyTorch puts a heading first, which ends in a colon, and what is wrong in the lines below it.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.rstrip().endswith(":")]
+    return (lines or [type(error).__name__])[0][:200]

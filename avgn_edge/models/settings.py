@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Task = Literal["single-label", "multi-label"]
 LocalBackbone = Literal["resnet50", "mobilenet_v2"]
@@ -57,8 +57,20 @@ class Settings:
             raise ValueError("settings need at least one label")
         if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:
             raise ValueError("glances must lie in 0..moments and looks in 1..moments")
-        if not 0 < self.patch_size < self.frame_size:
-            raise ValueError("a patch must be smaller than a frame")
+        if not 0 < self.patch_size < self.frame_size or self.frame_size % 32:
+            raise ValueError("a patch must be smaller than a frame, and a frame's side a multiple of 32 pixels")
+        counts = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
+        if not all(type(count) is int for count in counts.values()):
+            raise ValueError("sizes and counts must be whole numbers")
+        if self.task not in get_args(Task) or self.local_backbone not in get_args(LocalBackbone):
+            raise ValueError(f"unknown task {self.task!r} or backbone {self.local_backbone!r}")
+        for dim, heads in (
+            (2 * self.saliency_dim, self.saliency_heads),
+            (self.aespa_dim, self.aespa_heads),
+            (self.fusion_dim, self.fusion_heads),
+        ):
+            if heads < 1 or dim % heads:
+                raise ValueError(f"{heads} heads do not divide {dim} channels")
 
     @property
     def grid(self) -> int:

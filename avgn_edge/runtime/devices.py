@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Device", "DeviceReport", "Engine", "Session", "choose_precision", "open_engine", "precision_note"]
 
 VALID_DEVICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU|AUTO]"
+MAX_THREADS = 1024
+"""Engines start as many as they are told to: a slip of the finger must not take the machine's memory."""
+MOST_THREADS = 1024  # an engine starts every one that it is asked for, and hangs or dies over too many
 VALID_PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 _DEVICE = re.compile(r"(auto|cpu|(cuda|tensorrt)(:[0-9]{1,3})?|openvino(:(cpu|gpu|npu|auto))?)", re.IGNORECASE)
@@ -55,8 +58,9 @@ def open_engine(device: str = "auto", *, threads: int | None = None) -> Engine:
     else ONNX Runtime's CPU, else OpenVINO's.
     """
     wanted = Device.parse(device)
-    if threads is not None and threads < 1:
-        raise DeviceError(f"{threads} threads", "at least one is needed", "leave --threads out for all usable cores")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        why = f"1 to {MAX_THREADS} can be asked for"
+        raise DeviceError(f"{threads} threads", why, "leave --threads out for all usable cores")
     if wanted.kind == "auto":
         return _open_automatic(threads)
     engine = _open(wanted, threads, asked=device)

@@ -157,8 +157,11 @@ class Recognizer:
         `times` seconds at which each frame is first shown, from the waveform's first sample on.
         """
         from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415
 
-        with ArrayClip(frames, waveform, sample_rate, times) as clip:
+        given = self.manifest.preprocessing
+        geometry = FrameGeometry(given.resize, given.frame_size)
+        with ArrayClip(frames, waveform, sample_rate, times, count=given.moments, geometry=geometry) as clip:
             return self.classify(clip, budget, top=top)
 
     def close(self) -> None:

@@ -85,12 +85,13 @@ class StepLoop:
             state.exit = "no-visual"
             yield state
             return
-        planned = plan(self._ledger, len(state.glanced), self._glances, self._looks)
+        planned = self._plan()
         if state.heard.any():
             yield state
-        self._check_answerable(planned)
         self._glance_first(planned.glances)
-        if planned.looks == 0:
+        # For a compute budget the plan has seen to this; a clock has gone on since.
+        first_look = look_runs(glanced=bool(state.glanced.all()))
+        if planned.looks == 0 or not self._ledger.affords(Run("saliency"), *first_look):
             state.exit = "budget"
             yield state
             return
@@ -126,14 +127,19 @@ class StepLoop:
         seen = np.mean([state.glance_probabilities[moment] for moment in state.glance_probabilities], axis=0)
         state.probabilities = (heard + seen) / 2 if state.heard.any() else seen.astype(np.float32)
 
-    def _check_answerable(self, planned: Plan) -> None:
-        if not self.state.heard.any() and planned.glances == planned.looks == 0:
-            price = self._ledger.price(Run("global_encoder"))
-            raise BudgetError(
-                f"{self._clip.name}: the budget",
-                "the clip has no sound, and one glance costs more",
-                f"give at least {smallest(price)}",
-            )
+    def _plan(self) -> Plan:
+        """What the budget buys after listening. A clip without sound needs at least one answer from its frames."""
+        planned = plan(self._ledger, len(self.state.glanced), self._glances, self._looks)
+        if self.state.heard.any() or planned.glances or planned.looks:
+            return planned
+        if self._ledger.timed:
+            return Plan(glances=1, looks=0)  # late, but an answer
+        first = (Run("global_encoder"),) if self._glances else (Run("saliency"), *look_runs(glanced=False))
+        raise BudgetError(
+            f"{self._clip.name}: the budget",
+            "the clip has no sound, and it does not reach the first answer from its frames",
+            f"give at least {smallest(self._ledger.price(*first))}",
+        )
 
     def _glance(self, moments: Sequence[int]) -> None:
         """Decode and encode the frames of `moments` (f_G)."""

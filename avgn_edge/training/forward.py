@@ -1,4 +1,4 @@
-"""One training pass over a batch of clips: every moment is looked at, in glance order (AVGN, 3.4)."""
+"""One training pass over a batch of clips: moments are looked at in glance order (AVGN, 3.4)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models.av_test import Saliency
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.crop import crop
@@ -26,25 +27,25 @@ class ClipFeatures:
 
 @dataclass(frozen=True)
 class Pass:
-    """Everything the losses need; moments are in the order in which they were processed."""
+    """Everything the losses need of the m moments that were processed, in the order of their processing."""
 
     saliency: Saliency
     glanced: Tensor
-    """bool [b, T]: the moments whose frame AV-TeST saw."""
+    """bool [b, m]: the moments whose frame AV-TeST saw."""
     rebuilt: Tensor
-    """ê^G, [b, T, saliency_dim]."""
+    """ê^G, [b, m, saliency_dim]."""
     visual: Tensor
-    """e^G averaged over space, [b, T, D_G]."""
+    """e^G averaged over space, [b, m, D_G]."""
     local: Tensor
-    """e^L, [b, T, D_L]."""
+    """e^L, [b, m, D_L]."""
     audio: Tensor
-    """e^A, [b, T, D_A]."""
+    """e^A of all T moments, in order of time, [b, T, D_A]."""
     heard: Tensor
     """bool [b, T]."""
     hidden: Tensor
-    """f_C^AV's MLP of every moment, [b, T, classifier_dim]."""
+    """f_C^AV's MLP of every moment, [b, m, classifier_dim]."""
     top_left: Tensor
-    """The patches' corners (x, y) in pixels, [b, T, 2]."""
+    """The patches' corners (x, y) in pixels, [b, m, 2]."""
 
 
 def encode(model: AVGN, frames: Tensor, spectrograms: Tensor, heard: Tensor) -> ClipFeatures:
@@ -54,49 +55,51 @@ def encode(model: AVGN, frames: Tensor, spectrograms: Tensor, heard: Tensor) -> 
     return ClipFeatures(maps, model.with_silence(audio, heard), heard)
 
 
-def draw_glanced(heard: Tensor, order: Tensor, mask_ratio: float) -> Tensor:
-    """Draw which moments AV-TeST sees, bool [b, T].
+def draw_glanced(clips: int, moments: int, mask_ratio: float) -> Tensor:
+    """Draw which moments AV-TeST sees, bool [clips, moments].
 
     Each clip draws its own T_G; from the (T_G + 1)th moment of the glance order on, a moment is masked with
     probability `mask_ratio` (3.4). Drawing T_G, instead of fixing it, lets one network serve every budget.
     """
-    batch, moments = heard.shape
-    limit = torch.randint(0, moments + 1, (batch, 1))
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(moments)
-    return (rank.unsqueeze(0) < limit) | (torch.rand(batch, moments) >= mask_ratio)
+    limit = torch.randint(0, moments + 1, (clips, 1))
+    rank = torch.empty(moments, dtype=torch.int64)
+    rank[torch.tensor(GLANCE_ORDER)] = torch.arange(moments)
+    return (rank.unsqueeze(0) < limit) | (torch.rand(clips, moments) >= mask_ratio)
 
 
 def run(model: AVGN, frames: Tensor, features: ClipFeatures, order: Tensor, mask_ratio: float = 0.75) -> Pass:
-    """Run everything behind the glance: frames uint8 [b, T, H, W, 3], order int64 [T].
+    """Run everything behind the glance on the moments `order`, int64 [m], in that order; frames uint8 [b, T, H, W, 3].
 
-    No gradient goes from π (through æ) or TF_AV into f_G and f_A, nor from ψ into f_G (3.4).
+    AV-TeST and ψ know all T moments; AESPA, π, f_L and f_C process the m. No gradient goes from π (through æ) or
+    TF_AV into f_G and f_A, nor from ψ into f_G (3.4).
     """
-    maps, audio = features.maps, features.audio
+    audio = features.audio
     batch, moments = audio.shape[:2]
-    visual = maps.mean(dim=(3, 4))
-    glanced = draw_glanced(features.heard, order, mask_ratio)
+    visual = features.maps.mean(dim=(3, 4))
+    glanced = draw_glanced(batch, moments, mask_ratio)
     saliency = model.av_test(visual.detach(), glanced, audio.detach())
     rebuilt = model.mask_encoder(saliency.features)
-    repeated = audio.detach().unsqueeze(1).expand(-1, moments, -1, -1).flatten(0, 1)
-    enhanced = model.aespa(maps.detach().flatten(0, 1), repeated)
-    embedded = model.policy.embed(enhanced).reshape(batch, moments, -1)
+    count = len(order)
+    repeated = audio.detach().unsqueeze(1).expand(-1, count, -1, -1).flatten(0, 1)
+    enhanced = model.aespa(features.maps[:, order].detach().flatten(0, 1), repeated)
+    embedded = model.policy.embed(enhanced).reshape(batch, count, -1)
     state = embedded.new_zeros(batch, embedded.shape[-1])
-    corners: list[Tensor] = [torch.empty(0)] * moments
-    for moment in order.tolist():
-        corners[moment], state = model.policy.step(embedded[:, moment], state)
+    corners = []
+    for step in range(count):
+        corner, state = model.policy.step(embedded[:, step], state)
+        corners.append(corner)
     top_left = torch.stack(corners, dim=1)
-    patches = crop(frames.flatten(0, 1), top_left.flatten(0, 1).float(), model.settings.patch_size)
-    local = model.local_encoder(patches).unflatten(0, (batch, moments))
-    hidden = model.classifier.embed(model.fuse(visual, local, audio))
+    patches = crop(frames[:, order].flatten(0, 1), top_left.flatten(0, 1).float(), model.settings.patch_size)
+    local = model.local_encoder(patches).reshape(batch, count, -1)
+    hidden = model.classifier.embed(model.fuse(visual[:, order], local, audio))
     return Pass(
         Saliency(saliency.scores[:, order], saliency.embedded[:, order], saliency.features[:, order]),
         glanced[:, order],
         rebuilt[:, order],
         visual[:, order],
-        local[:, order],
-        audio[:, order],
-        features.heard[:, order],
-        hidden[:, order],
-        top_left[:, order],
+        local,
+        audio,
+        features.heard,
+        hidden,
+        top_left,
     )

@@ -20,7 +20,6 @@ from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models import checkpoint
 from avgn_edge.models.av_test import Saliency
 from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.inference import probabilities
 from avgn_edge.training.forward import ClipFeatures, Pass, run
 from avgn_edge.training.losses import Losses, all_losses
 from avgn_edge.training.pool import Pool
@@ -37,6 +36,10 @@ class ClipTraining:
     local_learning_rate: float = 1e-4
     weight_decay: float = 1e-2
     audio_dropout: float = 0.15
+    looks: int = 8
+    """Moments of a clip that are looked at in most steps, drawn anew each time: f_L is what a step costs."""
+    all_looks_every: int = 8
+    """Every so many steps all moments are looked at, so that the heads of long sequences learn too."""
     seed: int = 0
 
 
@@ -112,7 +115,7 @@ class Scores:
     """What a validation pass shows; shares of clips."""
 
     top1: float
-    """After every moment was looked at."""
+    """After the k most salient moments were looked at."""
     top1_two_looks: float
     """After the two most salient moments."""
     when: float
@@ -126,22 +129,23 @@ def validate(model: AVGN, data: FeaturePool, batch: int = 20) -> Scores:
     """Score a held-out pool with every frame glanced at."""
     model.eval()
     order = torch.tensor(GLANCE_ORDER)
-    full, two, when, where = [], [], [], []
+    best, two, when, where = [], [], [], []
     for start in range(0, len(data.pool), batch):
         rows = np.arange(start, min(start + batch, len(data.pool)))
         frames, features, label = _batch(model, data, rows, torch.zeros(len(rows), dtype=torch.bool))
         done = run(model, frames, features, order, mask_ratio=0.0)
         scores, hidden = done.saliency.scores, done.hidden
-        full.append(model.classifier.prefixes(hidden)[:, -1].argmax(1) == label)
         ranked = scores.argsort(dim=1, descending=True)
-        chosen = hidden.gather(1, ranked[:, :2, None].expand(-1, -1, hidden.shape[-1]))
-        two.append(probabilities(model.classifier.prefixes(chosen)[:, -1], "single-label").argmax(1) == label)
+        chosen = hidden.gather(1, ranked[:, : model.settings.looks, None].expand(-1, -1, hidden.shape[-1]))
+        answers = model.classifier.prefixes(chosen).argmax(dim=-1) == label.unsqueeze(1)
+        best.append(answers[:, -1])
+        two.append(answers[:, 1])
         evident = torch.from_numpy(data.pool.seen[rows] | data.pool.spoken[rows])[:, order]
         when.append(evident.gather(1, ranked[:, :1])[:, 0])
         card = torch.from_numpy(data.pool.card[rows])[:, order]
         inside = ((card >= done.top_left) & (card <= done.top_left + model.settings.patch_size)).all(dim=-1)
         where.append(inside[torch.from_numpy(data.pool.seen[rows])[:, order]])
-    return Scores(*(float(torch.cat(column).float().mean()) for column in (full, two, when, where)))
+    return Scores(*(float(torch.cat(column).float().mean()) for column in (best, two, when, where)))
 
 
 def _exact(done: Pass) -> Pass:
@@ -157,9 +161,11 @@ def _exact(done: Pass) -> Pass:
     )
 
 
-def _step(model: AVGN, data: FeaturePool, rows: NDArray[np.int64], order: Tensor, options: ClipTraining) -> Losses:
-    muted = torch.rand(len(rows)) < options.audio_dropout
+def _step(model: AVGN, data: FeaturePool, rows: NDArray[np.int64], looks: int, audio_dropout: float) -> Losses:
+    muted = torch.rand(len(rows)) < audio_dropout
     frames, features, label = _batch(model, data, rows, muted)
+    order = torch.tensor(GLANCE_ORDER)
+    order = order[torch.randperm(len(order))[:looks].sort().values]
     with torch.autocast("cpu", torch.bfloat16):
         done = run(model, frames, features, order)
     return all_losses(model, _exact(done), label)
@@ -171,7 +177,6 @@ def train_clips(
     """Train in place; after each epoch the held-out pool is scored and the checkpoint written."""
     data = encode_pool(model, clips, work / "maps.npy")
     check = encode_pool(model, held_out, work / "maps-val.npy")
-    order = torch.tensor(GLANCE_ORDER)
     optimiser = _optimiser(model, options)
     rates = [group["lr"] for group in optimiser.param_groups]
     steps = options.epochs * (len(clips) // options.batch)
@@ -180,17 +185,18 @@ def train_clips(
     for epoch in range(options.epochs):
         _train_mode(model)
         terms: list[list[float]] = []
-        for rows in _batches(len(clips), options.batch, (options.seed, epoch)):
-            losses = _step(model, data, rows, order, options)
+        for step, rows in enumerate(_batches(len(clips), options.batch, (options.seed, epoch))):
+            looks = len(GLANCE_ORDER) if step % options.all_looks_every == 0 else options.looks
+            losses = _step(model, data, rows, looks, options.audio_dropout)
             optimiser.zero_grad()
             losses.total().backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            terms.append([float(getattr(losses, field.name)) for field in fields(losses)])
+            terms.append([getattr(losses, field.name).item() for field in fields(losses)])
         means = np.mean(terms, axis=0)
         shown = " ".join(f"{field.name} {mean:.3f}" for field, mean in zip(fields(Losses), means, strict=True))
-        log.info("epoch %d/%d %s", epoch + 1, options.epochs, shown)
+        log.info("clips: epoch %d/%d %s", epoch + 1, options.epochs, shown)
         log.info("held out: %s", validate(model, check))
         checkpoint.save(model, work / "latest.safetensors")
     model.eval()

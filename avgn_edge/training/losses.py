@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.inference import probabilities
 from avgn_edge.training.forward import Pass
@@ -60,7 +61,8 @@ def audio_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
     clips = done.heard.any(dim=1)
     if not clips.any():
         return done.audio.sum() * 0
-    audio, target = done.audio[clips], target[clips]
+    order = torch.tensor(GLANCE_ORDER)
+    audio, target = done.audio[clips][:, order], target[clips]
     sequence = model.audio_classifier.embed(audio)
     return cross_entropy(model.fc_a(audio), target) + cross_entropy(model.audio_classifier.prefixes(sequence), target)
 

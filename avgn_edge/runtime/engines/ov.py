@@ -57,7 +57,7 @@ class OvEngine:
         used = f"openvino:{target}"
         present = tuple(self._core.available_devices)
         if not any(_kind(name) == target for name in present):
-            here = f"here are {', '.join(present)}" if present else "there is none here"
+            here = f"only {', '.join(present)}" if present else "there is none here"
             advice = f"choose --device openvino:{present[0].split('.')[0]}" if present else "choose another --device"
             raise DeviceError(used, f"OpenVINO finds no {target}; {here}", advice)
         if target in {"GPU", "NPU"}:

@@ -1,0 +1,1 @@
+"""What the command line needs to talk to a person or a pipe: lines, tables, a progress bar, and a file a command."""

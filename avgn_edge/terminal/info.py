@@ -1,0 +1,68 @@
+"""`info`: what a bundle holds and what its parts cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.runtime.budget import smallest
+from avgn_edge.terminal.tables import columns, counted, fields, gmacs, mmacs, size
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.reader import Bundle
+
+MOST_LABELS = 30
+
+
+def as_json(bundle: Bundle) -> dict[str, Any]:
+    """Return the manifest, and the hash that names the whole bundle."""
+    return {**bundle.manifest.to_dict(), "hash": bundle.hash}
+
+
+def as_text(bundle: Bundle) -> Iterator[str]:
+    """Describe a bundle for a person."""
+    manifest = bundle.manifest
+    yield from fields(list(_facts(bundle)))
+    yield ""
+    yield from fields(list(_prices(manifest)))
+    yield ""
+    yield from columns(list(_graphs(manifest)), right=frozenset(range(1, 3 + len(manifest.precisions))))
+
+
+def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    manifest, settings = bundle.manifest, bundle.manifest.settings
+    confidence = manifest.exits.confidence
+    yield "bundle", manifest.name
+    yield "folder", str(bundle.path)
+    yield "hash", f"{bundle.hash} (every file checked)"
+    yield "licence", manifest.licence
+    yield "task", f"{manifest.task}, {counted(len(manifest.labels), 'class', 'classes')}"
+    more = len(manifest.labels) - MOST_LABELS
+    yield "labels", ", ".join(manifest.labels[:MOST_LABELS]) + (f", and {more} more" if more > 0 else "")
+    for precision in manifest.precisions:
+        total = sum(graph.bytes for graph in manifest.graphs[precision].values())
+        yield "precision", f"{precision}, {size(total)}"
+    moments = manifest.preprocessing.moments
+    yield "attention", f"{moments} moments, glances at {settings.glances} (T_G), looks at up to {settings.looks} (k)"
+    yield "stops", "never before the last look" if confidence is None else f"when a score reaches {confidence:g}"
+    yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.items()))
+
+
+def _prices(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    cost = manifest.cost
+    listening = cost["audio_encoder"].macs(manifest.preprocessing.moments)
+    glance = cost["global_encoder"].macs(1)
+    look = sum(cost[name].macs(1) for name in ("spatial", "local_encoder", "classifier"))
+    yield "listening", f"{gmacs(listening)} GFLOPs, so the smallest budget is {smallest(listening)}"
+    yield "a glance", f"{gmacs(glance)} GFLOPs"
+    yield "saliency", f"{gmacs(cost['saliency'].macs(1))} GFLOPs, once"
+    yield "a look", f"{gmacs(look)} GFLOPs, {gmacs(glance + look)} at a moment that had no glance"
+
+
+def _graphs(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    yield ("graph", "MFLOPs fixed", "per item", *manifest.precisions)
+    for name in GRAPHS:
+        cost = manifest.cost[name]
+        sizes = (size(manifest.graphs[precision][name].bytes) for precision in manifest.precisions)
+        yield (name, mmacs(cost.fixed_macs), mmacs(cost.macs_per_item), *sizes)

@@ -1,0 +1,124 @@
+"""What only a real process shows: pipes, signals, and an environment without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import avgn_edge
+
+RUN = [sys.executable, "-m", "avgn_edge"]
+BLOCKER = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "onnx", "onnxscript", "scipy", "PIL", "safetensors"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+@pytest.fixture
+def without_torch(tmp_path):
+    """An environment in which the packages of `export` and `train` cannot be imported."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def test_the_module_runs_as_the_command_does():
+    done = subprocess.run([*RUN, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"avgn-edge {avgn_edge.__version__}\n"
+
+
+def test_the_runtime_needs_neither_torch_nor_onnx_nor_scipy(bundle, media, without_torch):
+    clips = [media / "both.mp4", media / "sound.wav"]
+    done = subprocess.run(
+        [*RUN, "classify", *clips, "-m", bundle, "--json"],
+        capture_output=True,
+        text=True,
+        env=without_torch,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["clip"] for line in done.stdout.splitlines()] == [str(clip) for clip in clips]
+
+
+@pytest.mark.parametrize(("command", "extra"), [("export", "export"), ("synth", "train")])
+def test_a_command_that_needs_an_extra_names_it(tmp_path, without_torch, command, extra):
+    arguments = {"export": [tmp_path / "x.safetensors"], "synth": ["-o", tmp_path / "set", "--clips", "1"]}[command]
+    done = subprocess.run([*RUN, command, *arguments], capture_output=True, text=True, env=without_torch, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert f"avgn-edge[{extra}]" in done.stderr
+
+
+def test_lines_come_one_at_a_time_and_ctrl_c_keeps_them(bundle, media):
+    clips = [media / "sound.wav"] * 2000
+    process = subprocess.Popen(
+        [*RUN, "classify", *clips, "-m", bundle, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    first = process.stdout.readline()  # comes while thousands are still to be done: stdout is flushed
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    done = [json.loads(line) for line in (first + rest).splitlines()]
+    assert len(done) < 2000
+    assert errors.startswith("interrupted: ")
+    assert errors.count("\n") == 1
+
+
+def test_a_reader_that_leaves_ends_it_quietly(bundle, media):
+    process = subprocess.Popen(
+        [*RUN, "classify", *[media / "sound.wav"] * 500, "-m", bundle],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_one_line(bundle):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*RUN, "info", bundle], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to make here")
+@pytest.mark.parametrize(("count", "shown"), [(3, True), (1, False)])
+def test_a_bar_is_shown_on_a_terminal_for_more_than_one_clip(bundle, media, count, shown):
+    ours, theirs = os.openpty()
+    done = subprocess.run(
+        [*RUN, "classify", *[media / "sound.wav"] * count, "-m", bundle, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "TERM": "xterm"},
+        check=False,
+    )
+    os.set_blocking(ours, False)
+    try:
+        drawn = os.read(ours, 65_536)
+    except BlockingIOError:
+        drawn = b""
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    assert [json.loads(line)["label"] is not None for line in done.stdout.splitlines()] == [True] * count
+    assert (b"3/3" in drawn) == shown
+    assert shown or drawn == b""
