@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import typer
 
 import avgn_edge
-from avgn_edge.errors import AvgnEdgeError
+from avgn_edge.errors import AvgnEdgeError, DataError
 from avgn_edge.terminal import lines
 
 FAILED = 2
@@ -142,6 +142,41 @@ def export(
         return
     for line in exporting.as_text(made, str(folder)):
         lines.data(line)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[str | None, typer.Argument(metavar="BUNDLE", help="[default: the packaged one]")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="PATH", help="A CSV of path,label[,split], or a folder of synth.")
+    ] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="NAME", help="The part of the set. [default: all of it]")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    sampling: Annotated[SamplingName, typer.Option(help="As for classify.")] = SamplingName.CHEAP,
+    as_json: _Json = False,
+) -> None:
+    """Measure a bundle on labelled clips: accuracy and cost, and where truth is known, when and where it looked."""
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.terminal import evaluate as measuring
+
+    if data is None:
+        raise DataError("avgn-edge evaluate", "it needs labelled clips", "give a CSV or a composed set with --data")
+    with Recognizer.open(bundle, device, precision, threads=threads) as recognizer:
+        rows = []
+        for row in measuring.evaluate_budgets(recognizer, data, split, budget or ["none"], sampling.value):
+            rows.append(row)
+            if as_json:
+                lines.json_line(row.to_dict())
+        if not as_json:
+            for line in measuring.as_text(rows):
+                lines.data(line)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Makes networks, clips and bundles for tests: tiny, random, and lively, so that a wrong answer differs from a right one.
+"""Makes networks, clips and bundles for tests: tiny, random, and lively, so that wrong answers differ from right ones.
 
 A freshly initialised network answers nearly the same to everything, and a parity test on it cannot fail. Here the batch
 norms are fitted to the textures and sounds of made clips, and the heads are scaled until corners spread over the frame,
@@ -238,7 +238,7 @@ class FakeBundle:
         self.manifest = manifest
         self.precisions = manifest.precisions
 
-    def graph_bytes_path(self, precision: str, graph: str) -> Path:
+    def graph_bytes_path(self, _precision: str, graph: str) -> Path:
         return Path(f"{graph}.onnx")
 
 

@@ -71,6 +71,7 @@ def export_bundle(
             "export", "no inference engine is installed to compare with PyTorch", "pip install 'avgn-edge[cpu]'"
         )
     model.eval()
+    _refuse_not_finite(model)
     described: dict[str, GraphFile] = {}
     files: dict[str, bytes | Path] = {}
     done = []
@@ -89,6 +90,15 @@ def export_bundle(
         manifest = _manifest(model, name, licence, confidence, described, {graph.name: graph.cost for graph in done})
         bundle = write_bundle(directory, manifest, {"fp32": files})
     return Export(bundle, tuple(done))
+
+
+def _refuse_not_finite(model: AVGN) -> None:
+    # Parity alone would miss a weight that its random inputs do not reach, such as the head of one number of looks.
+    for parameter, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise BundleError(
+                "the checkpoint", f"{parameter} holds values that are not finite", "train again from one that does not"
+            )
 
 
 def _refuse_outside_tolerance(graphs: list[ExportedGraph]) -> None:

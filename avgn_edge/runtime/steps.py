@@ -48,7 +48,7 @@ def probabilities(logits: Floats, task: str) -> Floats:
     if task == "single-label":
         exponent = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True), dtype=np.float32)
-    return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)), dtype=np.float32)  # 1 / (1 + e^-x) that does not overflow
 
 
 class StepLoop:

@@ -63,7 +63,7 @@ def encode_pool(model: AVGN, pool: Pool, path: Path) -> FeaturePool:
     model.global_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for i in range(len(pool)):
         with torch.autocast("cpu", torch.bfloat16):
-            maps[i] = model.global_encoder(torch.from_numpy(pool.frames[i])).float().numpy()
+            maps[i] = model.global_encoder(torch.from_numpy(np.array(pool.frames[i]))).float().numpy()
         audio[i] = model.audio_encoder(torch.from_numpy(pool.spectrograms[i].astype(np.float32))).numpy()
     return FeaturePool(pool, maps, audio)
 
@@ -177,6 +177,7 @@ def train_clips(
     """Train in place; after each epoch the held-out pool is scored and the checkpoint written."""
     data = encode_pool(model, clips, work / "maps.npy")
     check = encode_pool(model, held_out, work / "maps-val.npy")
+    log.info("clips: encoded %d for training and %d to check with", len(clips), len(held_out))
     optimiser = _optimiser(model, options)
     rates = [group["lr"] for group in optimiser.param_groups]
     steps = options.epochs * (len(clips) // options.batch)
@@ -194,6 +195,13 @@ def train_clips(
             optimiser.step()
             schedule.step()
             terms.append([getattr(losses, field.name).item() for field in fields(losses)])
+            if step % 20 == 0:
+                log.info(
+                    "clips: step %d of %d, total loss %.3f",
+                    epoch * (steps // options.epochs) + step,
+                    steps,
+                    sum(terms[-1]),
+                )
         means = np.mean(terms, axis=0)
         shown = " ".join(f"{field.name} {mean:.3f}" for field, mean in zip(fields(Losses), means, strict=True))
         log.info("clips: epoch %d/%d %s", epoch + 1, options.epochs, shown)

@@ -91,9 +91,7 @@ def test_a_price_is_split_into_a_fixed_part_and_a_part_for_each_item():
         helper.make_node("MatMul", ["x", "w"], ["y"]),
         helper.make_node("MatMul", ["c", "d"], ["z"]),
     ]
-    proto = model_of(
-        nodes, {"x": ["n", 4], "c": [2, 3]}, {"y": ["n", 5], "z": [2, 7]}, {"w": [4, 5], "d": [3, 7]}
-    )
+    proto = model_of(nodes, {"x": ["n", 4], "c": [2, 3]}, {"y": ["n", 5], "z": [2, 7]}, {"w": [4, 5], "d": [3, 7]})
     assert graph_cost(proto) == GraphCost(fixed_macs=2 * 3 * 7, macs_per_item=4 * 5)
 
 

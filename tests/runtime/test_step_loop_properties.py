@@ -120,7 +120,7 @@ def outcome(case, macs):
     return steps, engine, clip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases_and_budgets(1))
 def test_spent_is_the_sum_of_the_runs_that_happened_and_never_exceeds_the_budget(drawn):
     case, (macs,) = drawn
@@ -134,7 +134,7 @@ def test_spent_is_the_sum_of_the_runs_that_happened_and_never_exceeds_the_budget
     assert happened == engine.items  # the report lists what the engine really ran, no more and no less
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases_and_budgets(2))
 def test_more_budget_never_runs_less(drawn):
     case, (less, more) = drawn
@@ -151,7 +151,7 @@ def test_more_budget_never_runs_less(drawn):
         assert b.exit == "looks"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_an_unlimited_budget_runs_what_the_largest_budget_runs(case):
     free, rich = outcome(case, None), outcome(case, 10**15)
@@ -161,7 +161,7 @@ def test_an_unlimited_budget_runs_what_the_largest_budget_runs(case):
         assert free[0][-1].exit == rich[0][-1].exit != "budget"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases_and_budgets(1))
 def test_every_answer_is_a_distribution_and_the_last_one_says_why_it_is_the_last(drawn):
     case, (macs,) = drawn
@@ -186,7 +186,8 @@ def test_every_answer_is_a_distribution_and_the_last_one_says_why_it_is_the_last
     assert all(moment.glanced for moment in last.moments if moment.rank is not None)
     if last.exit == "no-visual":
         assert not clip.has_video
-        assert not last.budget.glance and not last.budget.looks
+        assert not last.budget.glance
+        assert not last.budget.looks
     else:
         assert clip.has_video
     if last.exit == "confident":
@@ -201,7 +202,7 @@ def test_every_answer_is_a_distribution_and_the_last_one_says_why_it_is_the_last
         assert last.budget.looks < case.looks or last.budget.glance < min(16, case.glances + case.looks)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(confidence=0.5, video=True))
 def test_the_looks_stop_at_the_first_answer_that_is_sure(case):
     done = outcome(case, None)
@@ -234,7 +235,7 @@ class WatchedLedger(Ledger):
         super().charge(run, seconds)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases_and_budgets(1))
 def test_the_ledger_is_asked_before_each_run(drawn):
     case, (macs,) = drawn
@@ -260,7 +261,7 @@ def test_only_frames_that_a_step_uses_are_converted_and_fed_to_a_graph(drawn):
 @given(cases(video=False), st.sampled_from([None, 10**15]))
 def test_a_clip_without_video_is_answered_from_one_run_of_the_audio_graph(case, macs):
     assume(any(case.heard))
-    steps, engine, clip = case.run(macs)
+    steps, _engine, clip = case.run(macs)
     assert [result.exit for result in steps] == ["no-visual"]
     assert steps[0].runs == (Run("audio_encoder", sum(case.heard)),)
     assert clip.asked == []
@@ -322,11 +323,12 @@ def test_a_slow_device_takes_fewer_steps_within_its_time(monkeypatch):
     assert spent[-1] > 4 * spent[0]
 
 
-def test_a_silent_clip_that_time_does_not_reach_says_so_in_time_and_not_in_compute():
+def test_a_silent_clip_that_runs_out_of_time_is_answered_late_from_one_glance():
     manifest = fake_manifest(REAL)
     recognizer = Recognizer(FakeBundle(manifest), FakeEngine(manifest), "fp32")
-    with pytest.raises(BudgetError, match="give more time"):
-        recognizer.classify(FakeClip(np.zeros(16, dtype=bool)), Budget("0", seconds=0.0))
+    result = recognizer.classify(FakeClip(np.zeros(16, dtype=bool)), Budget("0", seconds=0.0))
+    assert (result.exit, result.runs) == ("budget", (Run("global_encoder", 1),))
+    assert np.ptp(result.probabilities) > 0
 
 
 def test_a_silent_clip_without_video_is_a_clip_error():

@@ -1,0 +1,82 @@
+"""The runtime, the media and the bundle work without PyTorch, and do not even import it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import avgn_edge
+
+PACKAGE = Path(avgn_edge.__file__).parent
+FORBIDDEN = ("torch", "onnx", "scipy", "safetensors", "onnxscript", "librosa", "rich", "typer")
+NEEDS_TORCH = ("models", "training", "export", "calibration")
+
+
+def imported(source: str, module: str) -> set[str]:
+    """Every module named in an import, absolute, wherever it stands: in functions too, and for type checking."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module.split(".")[: -node.level], *([base] if base else [])])
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_the_reader_of_imports_sees_all_kinds():
+    source = "import a.b\nfrom c import d\ndef f():\n    from . import g\n    from ..h import i"
+    assert imported(source, "p.q.r") == {"a.b", "c", "c.d", "p.q", "p.q.g", "p.h", "p.h.i"}
+
+
+@pytest.mark.parametrize("folder", ["bundle", "media", "runtime"])
+def test_nothing_in_these_folders_imports_what_needs_pytorch(folder):
+    files = sorted((PACKAGE / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        module = ".".join(("avgn_edge", *path.relative_to(PACKAGE).with_suffix("").parts))
+        names = imported(path.read_text(encoding="utf-8"), module)
+        wrong = {name for name in names if name.split(".")[0] in {"torch", "onnx", "scipy", "safetensors"}}
+        wrong |= {n for n in names if n.startswith("avgn_edge.") and n.split(".")[1] in NEEDS_TORCH}
+        assert not wrong, path
+
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+import {package}
+for found in pkgutil.walk_packages({package}.__path__, "{package}."):
+    importlib.import_module(found.name)
+print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
+"""
+
+
+@pytest.mark.parametrize("package", ["avgn_edge.bundle", "avgn_edge.media", "avgn_edge.runtime"])
+def test_importing_every_module_of_these_packages_loads_no_heavy_package(package):
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYTHING.format(package=package)], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "numpy" in loaded or package.endswith("bundle")
+    assert not loaded & set(FORBIDDEN)
+
+
+def test_importing_the_package_and_its_runtime_loads_no_engine():
+    code = "import sys, avgn_edge; print('numpy' in sys.modules); import avgn_edge.runtime; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, rest = done.stdout.split("\n", 1)
+    assert first == "False"  # `import avgn_edge` costs nothing
+    tops = {name.partition(".")[0] for name in rest.split()}
+    assert not tops & {*FORBIDDEN, "onnxruntime", "openvino"}
+
+
+def test_every_public_name_can_be_imported():
+    for name in avgn_edge.__all__:
+        assert getattr(avgn_edge, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        avgn_edge.nothing  # noqa: B018
