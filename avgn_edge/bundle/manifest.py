@@ -106,7 +106,7 @@ class RuntimeSettings:
         return cls(
             patch_size=check.integer(got["patch_size"], f"{path}.patch_size", 1, MAX_SIDE),
             glances=check.integer(got["glances"], f"{path}.glances", 0, MAX_MOMENTS),
-            looks=check.integer(got["looks"], f"{path}.looks", 0, MAX_MOMENTS),
+            looks=check.integer(got["looks"], f"{path}.looks", 1, MAX_MOMENTS),
             **{name: check.integer(got[name], f"{path}.{name}", 1, MAX_WIDTH) for name in widths},
         )
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from avgn_edge.models.aespa import AESPA
-from avgn_edge.models.av_test import AVTeST, MaskEncoder
 from avgn_edge.models.classifier import SequenceClassifier
 from avgn_edge.models.encoders import AudioEncoder, GlobalEncoder, LocalEncoder
 from avgn_edge.models.fusion import AudioFusion
 from avgn_edge.models.policy import PatchPolicy
+from avgn_edge.models.saliency import AVTeST, MaskEncoder
 from avgn_edge.models.settings import Settings
 
 

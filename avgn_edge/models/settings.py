@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from avgn_edge.media.order import GLANCE_ORDER
+
 Task = Literal["single-label", "multi-label"]
 LocalBackbone = Literal["resnet50", "mobilenet_v2"]
 Preset = Literal["paper", "small"]
@@ -55,6 +57,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.labels:
             raise ValueError("settings need at least one label")
+        if self.moments != len(GLANCE_ORDER):
+            raise ValueError(f"the glance order knows {len(GLANCE_ORDER)} moments")
         if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:
             raise ValueError("glances must lie in 0..moments and looks in 1..moments")
         if not 0 < self.patch_size < self.frame_size or self.frame_size % 32:

@@ -1,7 +1,9 @@
 """What a budget buys: how many glances, and whether looks follow them (AVGN, 3.5).
 
-More budget never runs less. Glances come first, up to T_G, and as long as they are fewer only one look follows them:
-the saliency of another number of glances is another order of looks, in which more looks might cost less.
+More budget never spends less and never looks less. Glances come first, up to T_G, and as long as they are fewer only
+one look follows them: the saliency of another number of glances is another order of looks, in which more looks might
+cost less. (Glances may become fewer, once: where the budget begins to reach a look.) This rests on f_G having no fixed
+price: two runs of it cost what one run on the frames of both costs, as they do in every bundle that `export` writes.
 """
 
 from __future__ import annotations

@@ -125,16 +125,32 @@ class Recognizer:
         glances: int | None = None,
         looks: int | None = None,
     ) -> Iterator[Result]:
-        """As `classify`, yielding the answer after each step; the last has its `exit` set."""
+        """As `classify`, yielding the answer after each step; the last has its `exit` set.
+
+        What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
+        """
         limit = self.check_budget(budget)
         glances = self._setting("glances", glances, 0)
         looks = self._setting("looks", looks, 1)
+        sessions = self._open_sessions()
+        return self._run(source, limit, sessions, top, sampling, glances, looks)
+
+    def _run(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
+        limit: Budget,
+        sessions: Sessions,
+        top: int,
+        sampling: Sampling,
+        glances: int,
+        looks: int,
+    ) -> Iterator[Result]:
         # The clock starts before the file is opened: a time budget includes decoding.
         ledger = Ledger(limit, self.manifest.cost, self._pace)
         clip, mine = self._opened(source, sampling)
         try:
             policy = MostSalientFirst(self.manifest.exits.confidence, self.manifest.task)
-            graphs = Graphs(self._open_sessions(), ledger)
+            graphs = Graphs(sessions, ledger)
             for state in StepLoop(clip, self.manifest, graphs, ledger, policy, glances, looks).run():
                 yield report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
         finally:

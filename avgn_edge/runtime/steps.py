@@ -92,13 +92,15 @@ class StepLoop:
         # For a compute budget the plan has seen to this; a clock has gone on since.
         first_look = look_runs(glanced=bool(state.glanced.all()))
         if planned.looks == 0 or not self._ledger.affords(Run("saliency"), *first_look):
+            if not (state.heard.any() or state.glanced.any()):
+                self._glance_first(1)  # out of time with nothing seen or heard: late, but an answer
             state.exit = "budget"
             yield state
             return
         if state.glanced.any():
             yield state
         state.saliency = self._graphs.saliency(state.visual, state.glanced, state.audio, state.heard)
-        yield from self._look(self._policy.order(state.saliency)[: planned.looks], planned.looks)
+        yield from self._look(self._policy.order(state.saliency)[: planned.looks], cut=planned.glances < self._glances)
 
     def _listen(self) -> None:
         """Step 1: f_A on every window with sound in it, and the answer of f_C^A."""
@@ -154,8 +156,11 @@ class StepLoop:
             state.glanced[moment] = True
             state.glance_probabilities[moment] = probabilities(logits[row], self._task)
 
-    def _look(self, moments: Sequence[int], most: int) -> Iterator[State]:
-        """Steps 4 and 5: the salient moments, until the answer is sure, the looks are used up, or the budget is."""
+    def _look(self, moments: Sequence[int], *, cut: bool) -> Iterator[State]:
+        """Steps 4 and 5: the salient moments, until the answer is sure, the looks are used up, or the budget is.
+
+        `cut` says that the budget, and not k, set how many moments there are.
+        """
         state, ledger = self.state, self._ledger
         policy_state = np.zeros((1, self._settings.policy_state), dtype=np.float32)
         pooled = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
@@ -176,7 +181,7 @@ class StepLoop:
             if self._policy.sure(state.probabilities):
                 state.exit = "confident"
             elif following is None:
-                state.exit = "looks" if most == self._looks else "budget"
+                state.exit = "budget" if cut else "looks"
             elif not ledger.affords(*look_runs(glanced=bool(state.glanced[following]))):
                 state.exit = "budget"
             yield state

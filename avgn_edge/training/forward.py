@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.av_test import Saliency
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.crop import crop
+from avgn_edge.models.saliency import Saliency
 
 
 @dataclass(frozen=True)

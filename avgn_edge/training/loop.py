@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models import checkpoint
-from avgn_edge.models.av_test import Saliency
 from avgn_edge.models.avgn import AVGN
+from avgn_edge.models.saliency import Saliency
 from avgn_edge.training.forward import ClipFeatures, Pass, run
 from avgn_edge.training.losses import Losses, all_losses
 from avgn_edge.training.pool import Pool
