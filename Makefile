@@ -23,14 +23,14 @@ check: lint types test
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-# The runtime alone, with ONNX Runtime on the CPU.
+# The runtime alone, with ONNX Runtime on the CPU. (The build backend warns about editable installs as such.)
 .venv/.demo: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]'
 	@touch $@
 
 # Everything. The constraint names the PyTorch release, so that an index with a CPU build of it is used as it is.
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/.demo
 
 clean:
