@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from avgn_edge.models.settings import Settings
@@ -30,9 +31,18 @@ class AudioFusion(nn.Module):
 
     def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
         """e^G averaged over space [b, m, D_G] of m frames, e^A [b, T, D_A] of the clip -> e^AT [b, m, dim]."""
+        return self._attend(visual, audio, None)
+
+    def own_moment(self, visual: Tensor, audio: Tensor, moments: Tensor) -> Tensor:
+        """As `forward`, each frame hearing its own moment only: `moments` int64 [m] says which one that is."""
+        deaf = torch.ones(len(moments), audio.shape[1], dtype=torch.bool, device=audio.device)
+        deaf[torch.arange(len(moments)), moments] = False
+        return self._attend(visual, audio, deaf)
+
+    def _attend(self, visual: Tensor, audio: Tensor, deaf: Tensor | None) -> Tensor:
         query = self.query(visual)
         memory = self.norm_memory(self.memory(audio) + self.positions)
-        attended, _ = self.attention(self.norm_query(query), memory, memory, need_weights=False)
+        attended, _ = self.attention(self.norm_query(query), memory, memory, need_weights=False, attn_mask=deaf)
         query = query + attended
         fused: Tensor = query + self.feedforward(self.norm_feedforward(query))
         return fused

@@ -44,6 +44,8 @@ class Pass:
     """bool [b, T]."""
     hidden: Tensor
     """f_C^AV's MLP of every moment, [b, m, classifier_dim]."""
+    alone: Tensor
+    """The same with each moment hearing itself only, [b, m, classifier_dim], without gradient."""
     top_left: Tensor
     """The patches' corners (x, y) in pixels, [b, m, 2]."""
 
@@ -101,5 +103,20 @@ def run(model: AVGN, frames: Tensor, features: ClipFeatures, order: Tensor, mask
         audio,
         features.heard,
         hidden,
+        _alone(model, visual[:, order], local, audio, order),
         top_left,
     )
+
+
+@torch.no_grad()
+def _alone(model: AVGN, visual: Tensor, local: Tensor, audio: Tensor, order: Tensor) -> Tensor:
+    """What f_C^AV makes of "only the features at time step t" (Eq. 11).
+
+    Taken by its word: ψ would bring every other moment's audio in, and with one clear word anywhere in a clip all of
+    its moments would be confident.
+    """
+    mode = model.classifier.training
+    model.classifier.eval()  # targets: no dropout, and nothing for the batch statistics
+    hidden = model.classifier.embed(torch.cat((visual, local, model.fusion.own_moment(visual, audio, order)), dim=-1))
+    model.classifier.train(mode)
+    return hidden

@@ -21,6 +21,7 @@ from avgn_edge.models import checkpoint
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.saliency import Saliency
 from avgn_edge.training.forward import ClipFeatures, Pass, run
+from avgn_edge.training.guidance import guidance_loss
 from avgn_edge.training.losses import Losses, all_losses
 from avgn_edge.training.pool import Pool
 
@@ -36,6 +37,8 @@ class ClipTraining:
     local_learning_rate: float = 1e-4
     weight_decay: float = 1e-2
     audio_dropout: float = 0.15
+    guidance: float = 10.0
+    """Weight of the hint for π, beside the paper's losses; 0 for none."""
     looks: int = 8
     """Moments of a clip that are looked at in most steps, drawn anew each time: f_L is what a step costs."""
     all_looks_every: int = 8
@@ -158,17 +161,23 @@ def _exact(done: Pass) -> Pass:
         local=done.local.float(),
         audio=done.audio.float(),
         hidden=done.hidden.float(),
+        alone=done.alone.float(),
+        top_left=done.top_left.float(),
     )
 
 
-def _step(model: AVGN, data: FeaturePool, rows: NDArray[np.int64], looks: int, audio_dropout: float) -> Losses:
+def _step(
+    model: AVGN, data: FeaturePool, rows: NDArray[np.int64], looks: int, audio_dropout: float
+) -> tuple[Losses, Tensor]:
+    """The paper's losses of one batch, and the hint for π."""
     muted = torch.rand(len(rows)) < audio_dropout
     frames, features, label = _batch(model, data, rows, muted)
     order = torch.tensor(GLANCE_ORDER)
     order = order[torch.randperm(len(order))[:looks].sort().values]
     with torch.autocast("cpu", torch.bfloat16):
         done = run(model, frames, features, order)
-    return all_losses(model, _exact(done), label)
+    exact = _exact(done)
+    return all_losses(model, exact, label), guidance_loss(model, features.maps[:, order], exact.top_left, label)
 
 
 def train_clips(
@@ -188,13 +197,13 @@ def train_clips(
         terms: list[list[float]] = []
         for step, rows in enumerate(_batches(len(clips), options.batch, (options.seed, epoch))):
             looks = len(GLANCE_ORDER) if step % options.all_looks_every == 0 else options.looks
-            losses = _step(model, data, rows, looks, options.audio_dropout)
+            losses, hint = _step(model, data, rows, looks, options.audio_dropout)
             optimiser.zero_grad()
-            losses.total().backward()  # type: ignore[no-untyped-call]
+            (losses.total() + options.guidance * hint).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            terms.append([getattr(losses, field.name).item() for field in fields(losses)])
+            terms.append([*(getattr(losses, field.name).item() for field in fields(losses)), hint.item()])
             if step % 20 == 0:
                 log.info(
                     "clips: step %d of %d, total loss %.3f",
@@ -203,8 +212,8 @@ def train_clips(
                     sum(terms[-1]),
                 )
         means = np.mean(terms, axis=0)
-        shown = " ".join(f"{field.name} {mean:.3f}" for field, mean in zip(fields(Losses), means, strict=True))
-        log.info("clips: epoch %d/%d %s", epoch + 1, options.epochs, shown)
+        shown = " ".join(f"{field.name} {mean:.3f}" for field, mean in zip(fields(Losses), means, strict=False))
+        log.info("clips: epoch %d/%d %s, hint %.4f", epoch + 1, options.epochs, shown, means[-1])
         log.info("held out: %s", validate(model, check))
         checkpoint.save(model, work / "latest.safetensors")
     model.eval()

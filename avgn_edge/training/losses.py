@@ -70,7 +70,7 @@ def audio_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
 def saliency_targets(model: AVGN, done: Pass) -> Tensor:
     """s̃_t: each moment's own confidence over the clip's largest (Eqs. 11, 12), [b, T], without gradient."""
     with torch.no_grad():
-        confidence = probabilities(model.classifier.single(done.hidden), model.settings.task).amax(dim=-1)
+        confidence = probabilities(model.classifier.single(done.alone), model.settings.task).amax(dim=-1)
         return confidence / confidence.amax(dim=1, keepdim=True)
 
 

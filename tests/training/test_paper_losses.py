@@ -128,7 +128,7 @@ def test_the_targets_of_the_saliency_carry_no_gradient_and_peak_at_one(model, ba
     assert not targets.requires_grad
     torch.testing.assert_close(targets.amax(dim=1), torch.ones(2))
     assert targets.min() > 0
-    confidence = model.classifier.single(done.hidden).softmax(dim=-1).amax(dim=-1)
+    confidence = model.classifier.single(done.alone).softmax(dim=-1).amax(dim=-1)
     torch.testing.assert_close(targets, confidence / confidence.amax(dim=1, keepdim=True))
 
 
