@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class AvgnEdgeError(Exception):
     """Base of every error this package raises on purpose.
@@ -14,6 +16,16 @@ class AvgnEdgeError(Exception):
         self.why = why
         self.what_to_do = what_to_do
         super().__init__(" ".join(f"{what}: {why}: {what_to_do}".split()))
+
+    def __reduce__(self) -> tuple[Callable[..., AvgnEdgeError], tuple[object, ...]]:
+        """Let errors come back from worker processes, whatever their classes' own arguments are."""
+        return _again, (type(self), self.what, self.why, self.what_to_do)
+
+
+def _again(kind: type[AvgnEdgeError], what: str, why: str, what_to_do: str) -> AvgnEdgeError:
+    error = kind.__new__(kind)
+    AvgnEdgeError.__init__(error, what, why, what_to_do)
+    return error
 
 
 class ClipError(AvgnEdgeError, ValueError):

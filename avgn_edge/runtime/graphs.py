@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime.engines.engine import Engine, Session
-from avgn_edge.runtime.ledger import Ledger, Run
+from avgn_edge.runtime.ledger import Ledger, Pace, Run
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -27,6 +28,8 @@ class Sessions:
         self._precision = precision
         self._opened: dict[str, Session] = {}
         self._lock = threading.Lock()
+        self._measuring = threading.Lock()
+        self._measured = False
 
     def get(self, graph: str) -> Session:
         """The session of a graph, opened the first time it is asked for."""
@@ -36,6 +39,23 @@ class Sessions:
                 path = self._bundle.graph_bytes_path(self._precision, graph)
                 session = self._opened[graph] = self._engine.open(path)
             return session
+
+    def measure(self, pace: Pace) -> None:
+        """Open every graph and time a run of each, once: a time budget must know what a step takes before the first."""
+        with self._measuring:
+            if self._measured:
+                return
+            for graph, described in self._bundle.manifest.graphs[self._precision].items():
+                inputs = {
+                    spec.name: np.ones([1 if isinstance(size, str) else size for size in spec.shape], spec.dtype)
+                    for spec in described.inputs
+                }
+                session = self.get(graph)
+                session.run(inputs)  # the first run allocates
+                started = time.perf_counter()
+                session.run(inputs)
+                pace.learn(Run(graph), time.perf_counter() - started)
+            self._measured = True
 
 
 class Graphs:

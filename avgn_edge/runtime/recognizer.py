@@ -145,6 +145,8 @@ class Recognizer:
         glances: int,
         looks: int,
     ) -> Iterator[Result]:
+        if limit.seconds is not None:
+            sessions.measure(self._pace)
         # The clock starts before the file is opened: a time budget includes decoding.
         ledger = Ledger(limit, self.manifest.cost, self._pace)
         clip, mine = self._opened(source, sampling)
