@@ -23,6 +23,17 @@ class Saliency:
     """e^TF_t, [b, T, 2·saliency_dim] (Eq. 2)."""
 
 
+def _transformer(settings: Settings) -> Encoder:
+    """The architecture of TF_AV, which the mask encoder shares (C.1)."""
+    return Encoder(
+        2 * settings.saliency_dim,
+        settings.saliency_layers,
+        settings.saliency_heads,
+        settings.saliency_feedforward,
+        settings.dropout,
+    )
+
+
 class AVTeST(nn.Module):
     """Scores the saliency of every moment from its audio and, where it was glanced at, its frame."""
 
@@ -33,13 +44,7 @@ class AVTeST(nn.Module):
         self.embed_audio = nn.Linear(audio_channels, dim)
         self.mask_token = learned_tokens(1, dim)  # M of Eq. 14
         self.positions = learned_tokens(settings.moments, 2 * dim)
-        self.encoder = Encoder(
-            2 * dim,
-            settings.saliency_layers,
-            settings.saliency_heads,
-            settings.saliency_feedforward,
-            settings.dropout,
-        )
+        self.encoder = _transformer(settings)
         self.fc_s = nn.Linear(2 * dim, 1)
 
     def forward(self, visual: Tensor, glanced: Tensor, audio: Tensor) -> Saliency:
@@ -62,13 +67,7 @@ class MaskEncoder(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         dim = settings.saliency_dim
-        self.encoder = Encoder(
-            2 * dim,
-            settings.saliency_layers,
-            settings.saliency_heads,
-            settings.saliency_feedforward,
-            settings.dropout,
-        )
+        self.encoder = _transformer(settings)
         self.out = nn.Linear(2 * dim, dim)
 
     def forward(self, features: Tensor) -> Tensor:
