@@ -242,6 +242,23 @@ class FakeBundle:
         return Path(f"{graph}.onnx")
 
 
+_CLIP = (("audio", "float32", (16, 4)), ("heard", "bool", (16,)))
+_FAKE_INPUTS = {
+    "audio_encoder": (("spectrograms", "float32", ("n", 1, 96, 64)),),
+    "global_encoder": (("frames", "uint8", ("n", 224, 224, 3)),),
+    "saliency": (("visual", "float32", (16, 4)), ("glanced", "bool", (16,)), *_CLIP),
+    "spatial": (("feature_map", "float32", (1, 4, 2, 2)), *_CLIP, ("state", "float32", (1, 4))),
+    "local_encoder": (("patches", "float32", ("n", 96, 96, 3)),),
+    "classifier": (("visual", "float32", (1, 4)), *_CLIP, ("state", "float32", (1, 4)), ("seen", "int64", (1,))),
+}
+
+
+def _fake_file(graph: str) -> GraphFile:
+    """Names and kinds of the real graph's inputs; the widths do not matter to a fake engine."""
+    inputs = tuple(TensorSpec(*spec) for spec in _FAKE_INPUTS[graph])
+    return GraphFile(f"graphs/fp32/{graph}.onnx", "0" * 64, 1, 20, inputs, (TensorSpec("x", "float32", (1,)),))
+
+
 def fake_manifest(
     cost: Mapping[str, tuple[int, int]],
     *,
@@ -251,8 +268,6 @@ def fake_manifest(
     task: str = "single-label",
 ) -> Manifest:
     """A manifest with given prices, graph -> (fixed, for an item)."""
-    spec = (TensorSpec("x", "float32", (1,)),)
-    file = GraphFile("graphs/fp32/x.onnx", "0" * 64, 1, 20, spec, spec)
     return Manifest(
         name="fake",
         labels=LABELS,
@@ -268,7 +283,7 @@ def fake_manifest(
             policy_state=6,
             classifier_state=7,
         ),
-        graphs={"fp32": dict.fromkeys(GRAPHS, file)},
+        graphs={"fp32": {name: _fake_file(name) for name in GRAPHS}},
         cost={name: GraphCost(*cost[name]) for name in GRAPHS},
         exits=ExitSettings(confidence),
     )

@@ -286,3 +286,14 @@ def test_an_overflowing_logit_is_a_probability_and_no_warning(recwarn):
         assert values[2] == 1
         assert values.dtype == np.float32
     assert not recwarn.list
+
+
+def test_a_generous_time_budget_changes_no_answer_and_times_graphs_outside_the_account(tiny_bundle, device):
+    clip = made_clip(5)
+    with Recognizer.open(tiny_bundle, device=device) as recognizer:
+        timed = recognizer.classify(clip, "10000s")
+        free = recognizer.classify(clip)
+    # One glance at a time instead of all at once: the same work, in more runs.
+    assert timed.budget.spent_gflops == pytest.approx(free.budget.spent_gflops)
+    assert [moment.rank for moment in timed.moments] == [moment.rank for moment in free.moments]
+    np.testing.assert_allclose(timed.probabilities, free.probabilities, atol=1e-4)
