@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from avgn_edge.bundle import _fields as check
+from avgn_edge.media.order import GLANCE_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,6 @@ ARCHITECTURES = ("avgn",)
 TASKS = ("single-label", "multi-label")
 GRAPHS = ("audio_encoder", "global_encoder", "saliency", "spatial", "local_encoder", "classifier")
 PRECISIONS = ("fp32", "fp16", "int8")
-GLANCE_ORDER = (7, 0, 15, 3, 11, 1, 5, 9, 13, 2, 4, 6, 8, 10, 12, 14)
-"""Coarse to fine over 16 moments, as AdaFocusV2 takes it from FrameExit."""
 DTYPES = (
     *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     *("float16", "float32", "float64"),

@@ -31,7 +31,6 @@ from avgn_edge.models.avgn import AVGN
 
 DEFAULT_CONFIDENCE = 0.95
 """An answer this sure stops the looks, until calibration puts a measured threshold in its place."""
-WRITTEN_PRECISIONS = ("fp32",)
 UNSTATED_LICENCE = "not stated: ask whoever trained the weights"
 
 

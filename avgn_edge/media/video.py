@@ -102,14 +102,6 @@ class VideoTrack:
             frame = self._walk(wanted)
         return frame if frame is not None else self._from_further_back(wanted)
 
-    def tick_of(self, frame: av.VideoFrame) -> int | None:
-        """Return what tells `frame` from others of this stream."""
-        return frame.pts
-
-    def seconds_of(self, frame: av.VideoFrame) -> float:
-        """Return when `frame` starts, in seconds of the clip."""
-        return self._clock.seconds(frame.pts or 0)
-
     def key_frame_time(self, moment: Moment) -> float | None:
         """Return the key frame of the moment's bin nearest its centre, as far as the container's index tells."""
         entries = self._stream.index_entries

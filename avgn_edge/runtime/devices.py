@@ -17,7 +17,6 @@ __all__ = ["Device", "DeviceReport", "Engine", "Session", "choose_precision", "o
 VALID_DEVICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU|AUTO]"
 MAX_THREADS = 1024
 """Engines start as many as they are told to: a slip of the finger must not take the machine's memory."""
-MOST_THREADS = 1024  # an engine starts every one that it is asked for, and hangs or dies over too many
 VALID_PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 _DEVICE = re.compile(r"(auto|cpu|(cuda|tensorrt)(:[0-9]{1,3})?|openvino(:(cpu|gpu|npu|auto))?)", re.IGNORECASE)

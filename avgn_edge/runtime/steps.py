@@ -39,7 +39,6 @@ class State:
     saliency: Floats | None = None
     corners: dict[int, tuple[float, float]] = field(default_factory=dict)
     """The patch's top-left corner of each moment that was looked at, in the order of the looks."""
-    planned_glances: int = 0
     exit: Exit | None = None
 
 

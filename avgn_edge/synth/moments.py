@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 from avgn_edge.synth._pillow import pillow
 from avgn_edge.synth.plan import episode_at
 from avgn_edge.synth.render import render_audio, render_frame
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from avgn_edge.synth.plan import ClipPlan
     from avgn_edge.synth.sources import Sources
 
-__all__ = ["FRAME_SIDE", "SAMPLE_RATE", "WINDOW", "compose_moments", "cut_windows", "draw_times", "episode_at"]
+__all__ = ["FRAME_SIDE", "compose_moments", "cut_windows", "draw_times", "episode_at"]
 
 FRAME_SIDE = 256
-SAMPLE_RATE = 16_000
-WINDOW = 15_600  # 0.975 s, 96 spectrogram frames
 
 
 def draw_times(rng: np.random.Generator, duration: float, count: int = 16) -> npt.NDArray[np.float64]:
@@ -49,10 +48,10 @@ def cut_windows(
     samples: npt.NDArray[np.float32], times: npt.NDArray[np.floating] | Sequence[float]
 ) -> npt.NDArray[np.float32]:
     """Cut the windows centred on moments out of 16 kHz sound, silence beyond its ends: float32 [n, 15600]."""
-    windows = np.zeros((len(times), WINDOW), dtype=np.float32)
+    windows = np.zeros((len(times), WINDOW_SAMPLES), dtype=np.float32)
     for window, time_s in zip(windows, times, strict=True):
-        begin = round(float(time_s) * SAMPLE_RATE) - WINDOW // 2
-        first, last = max(0, begin), min(len(samples), begin + WINDOW)
+        begin = round(float(time_s) * SAMPLE_RATE) - WINDOW_SAMPLES // 2
+        first, last = max(0, begin), min(len(samples), begin + WINDOW_SAMPLES)
         if first < last:
             window[first - begin : last - begin] = samples[first:last]
     return windows

@@ -13,17 +13,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.logmel import log_mel
+from avgn_edge.media.windows import HEARD_PEAK
 from avgn_edge.synth.moments import compose_moments, draw_times
-from avgn_edge.synth.plan import ClipPlan, Variation, card_centre, clip_rng, episode_at, plan_clip
+from avgn_edge.synth.plan import HEIGHT, WIDTH, ClipPlan, Variation, card_centre, clip_rng, episode_at, plan_clip
 from avgn_edge.synth.sources import Sources
 
 MOMENTS = 16
-_RESIZE, _FRAME = 256, 224
-_MARGIN = (_RESIZE - _FRAME) // 2
-_SILENT = 1e-4
+_GEOMETRY = FrameGeometry()
+_INSIDE = slice(_GEOMETRY.offset, _GEOMETRY.offset + _GEOMETRY.crop)
 _FIELDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-    "frames": (np.uint8, (MOMENTS, _FRAME, _FRAME, 3)),
+    "frames": (np.uint8, (MOMENTS, _GEOMETRY.crop, _GEOMETRY.crop, 3)),
     "spectrograms": (np.float16, (MOMENTS, 1, 96, 64)),
     "heard": (np.bool_, (MOMENTS,)),
     "label": (np.int64, ()),
@@ -109,9 +110,9 @@ def _compose_some(
         plan = plan_clip(rng, sources, sources.classes[index % len(sources.classes)], variation)
         moments = times(rng, plan)
         frames, windows = compose_moments(plan, sources, moments)
-        arrays["frames"][index] = frames[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+        arrays["frames"][index] = frames[:, _INSIDE, _INSIDE]
         arrays["spectrograms"][index] = log_mel(windows)
-        arrays["heard"][index] = np.abs(windows).max(axis=1) > _SILENT
+        arrays["heard"][index] = np.abs(windows).max(axis=1) > HEARD_PEAK
         arrays["label"][index] = sources.classes.index(plan.label)
         for moment, time_s in enumerate(moments.tolist()):
             episode = episode_at(plan, time_s)
@@ -120,7 +121,10 @@ def _compose_some(
             centre = (np.nan, np.nan)
             if episode is not None and episode.seen:
                 x, y = card_centre(episode.card, episode.start, episode.end, time_s)
-                centre = (x * _RESIZE / 640 - _MARGIN, y * _RESIZE / 360 - _MARGIN)
+                centre = (
+                    x * _GEOMETRY.resize / WIDTH - _GEOMETRY.offset,
+                    y * _GEOMETRY.resize / HEIGHT - _GEOMETRY.offset,
+                )
             arrays["card"][index, moment] = centre
     for array in arrays.values():
         array.flush()  # type: ignore[attr-defined]
