@@ -15,8 +15,11 @@ class AESPA(nn.Module):
     def __init__(self, settings: Settings, audio_channels: int, global_channels: int) -> None:
         super().__init__()
         dim, layers = settings.aespa_dim, settings.aespa_layers
-        self.bottlenecks = settings.bottlenecks
         self.reduce_visual = nn.Linear(global_channels, dim)
+        self.enabled = settings.aespa
+        if not self.enabled:
+            return
+        self.bottlenecks = settings.bottlenecks
         self.reduce_audio = nn.Linear(audio_channels, dim)
         self.visual_positions = learned_tokens(settings.grid**2, dim)
         self.audio_positions = learned_tokens(settings.moments, dim)
@@ -33,7 +36,10 @@ class AESPA(nn.Module):
     def forward(self, feature_map: Tensor, audio: Tensor) -> Tensor:
         """e^G [n, D_G, h, w] of n frames and e^A [n, T, D_A] of their clips -> e^GA [n, dim, h, w]."""
         n, _, height, width = feature_map.shape
-        z_g = self.reduce_visual(feature_map.flatten(2).transpose(1, 2)) + self.visual_positions
+        z_g: Tensor = self.reduce_visual(feature_map.flatten(2).transpose(1, 2))
+        if not self.enabled:
+            return z_g.transpose(1, 2).reshape(n, -1, height, width)
+        z_g = z_g + self.visual_positions
         z_a = self.reduce_audio(audio) + self.audio_positions
         b = self.bottleneck_tokens.expand(n, -1, -1)
         count = self.bottlenecks

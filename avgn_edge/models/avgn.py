@@ -41,7 +41,7 @@ class AVGN(nn.Module):
 
     def with_silence(self, audio: Tensor, heard: Tensor) -> Tensor:
         """Put the no-audio token where nothing was heard: e^A [..., D_A], bool [...] -> [..., D_A]."""
-        return torch.where(heard.unsqueeze(-1), audio, self.no_audio)
+        return torch.where((heard & self.settings.audio).unsqueeze(-1), audio, self.no_audio)
 
     def fuse(self, visual: Tensor, local: Tensor, audio: Tensor) -> Tensor:
         """[e^G, e^L, e^AT] of m moments: [b, m, D_G], [b, m, D_L], [b, T, D_A] -> [b, m, sum] (3.3).

@@ -43,11 +43,22 @@ def load(path: Path) -> AVGN:
     if metadata.get("format") != FORMAT:
         raise BundleError(what, "it does not carry the settings and labels of a glance network", _MAKE_ONE)
     try:
-        model = AVGN(Settings.from_json(metadata["settings"]))
+        settings = Settings.from_json(metadata["settings"])
+        _check_shapes(settings, state)
+        model = AVGN(settings)
         model.load_state_dict(state)
     except Exception as error:
         raise BundleError(what, f"weights and settings do not fit: {_first_line(error)}", _MAKE_ONE) from error
     return model.eval()
+
+
+def _check_shapes(settings: Settings, state: dict[str, Tensor]) -> None:
+    """Compare shapes before memory is taken for them: settings may ask for any amount."""
+    with torch.device("meta"):
+        wanted = AVGN(settings).state_dict()
+    wrong = [name for name, value in wanted.items() if name not in state or state[name].shape != value.shape]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is not what the settings ask for")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -17,6 +17,9 @@ class AudioFusion(nn.Module):
         dim = settings.fusion_dim
         self.query = nn.Linear(global_channels, dim)
         self.memory = nn.Linear(audio_channels, dim)
+        self.enabled = settings.fusion
+        if not self.enabled:
+            return
         self.positions = learned_tokens(settings.moments, dim)
         self.norm_query = nn.LayerNorm(dim)
         self.norm_memory = nn.LayerNorm(dim)
@@ -35,12 +38,18 @@ class AudioFusion(nn.Module):
 
     def own_moment(self, visual: Tensor, audio: Tensor, moments: Tensor) -> Tensor:
         """As `forward`, each frame hearing its own moment only: `moments` int64 [m] says which one that is."""
+        if not self.enabled:
+            own: Tensor = self.memory(audio[:, moments])
+            return own
         deaf = torch.ones(len(moments), audio.shape[1], dtype=torch.bool, device=audio.device)
         deaf[torch.arange(len(moments)), moments] = False
         return self._attend(visual, audio, deaf)
 
     def _attend(self, visual: Tensor, audio: Tensor, deaf: Tensor | None) -> Tensor:
         query = self.query(visual)
+        if not self.enabled:
+            mean: Tensor = self.memory(audio.mean(dim=1, keepdim=True)).expand_as(query)
+            return mean
         memory = self.norm_memory(self.memory(audio) + self.positions)
         attended, _ = self.attention(self.norm_query(query), memory, memory, need_weights=False, attn_mask=deaf)
         query = query + attended

@@ -15,6 +15,7 @@ class PatchPolicy(nn.Module):
         super().__init__()
         hidden = settings.policy_hidden
         self.travel = settings.travel
+        self.centred = settings.patches == "centre"
         self.conv = nn.Conv2d(settings.aespa_dim, settings.policy_channels, 1)
         self.bn_conv = nn.BatchNorm2d(settings.policy_channels)
         self.fc = nn.Linear(settings.policy_channels * settings.grid**2, hidden)
@@ -33,6 +34,8 @@ class PatchPolicy(nn.Module):
         The corner lies in [0, frame - P]², so that the patch never leaves the frame (Eq. 15).
         """
         state = self.gru(embedded, state)
+        if self.centred:
+            return torch.full_like(state[:, :2], self.travel / 2), state
         return torch.sigmoid(self.fc_xy(state)) * self.travel, state
 
     def forward(self, enhanced: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

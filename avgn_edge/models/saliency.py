@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models.settings import Settings
 from avgn_edge.models.transformer import Encoder, learned_tokens
 
@@ -46,6 +47,7 @@ class AVTeST(nn.Module):
         self.positions = learned_tokens(settings.moments, 2 * dim)
         self.encoder = _transformer(settings)
         self.fc_s = nn.Linear(2 * dim, 1)
+        self.uniform = settings.sampling == "uniform"
 
     def forward(self, visual: Tensor, glanced: Tensor, audio: Tensor) -> Saliency:
         """Score a clip.
@@ -58,6 +60,9 @@ class AVTeST(nn.Module):
         tokens = torch.cat((visible, self.embed_audio(audio)), dim=-1) + self.positions
         features: Tensor = self.encoder(tokens)
         scores: Tensor = self.fc_s(features).squeeze(-1)
+        if self.uniform:
+            rank = torch.argsort(torch.tensor(GLANCE_ORDER, device=scores.device))
+            scores = scores * 0 + (1 - rank / len(GLANCE_ORDER))
         return Saliency(scores, embedded, features)
 
 

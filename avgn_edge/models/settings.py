@@ -10,7 +10,13 @@ from avgn_edge.media.order import GLANCE_ORDER
 
 Task = Literal["single-label", "multi-label"]
 LocalBackbone = Literal["resnet50", "mobilenet_v2"]
+Sampling = Literal["av-test", "uniform"]
+Patches = Literal["policy", "centre"]
 Preset = Literal["paper", "small"]
+
+MOST_LAYERS = 64
+WIDEST = 65_536
+"""Beyond it a checkpoint is a mistake, or hostile."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,17 @@ class Settings:
     # f_C
     classifier_dim: int = 4096
     dropout: float = 0.2
+    # Ablations (Tables 3, 5 and 7): the network without one of its parts
+    audio: bool = True
+    """False: every moment has the no-audio token."""
+    sampling: Sampling = "av-test"
+    """uniform: moments are looked at in glance order, whatever is in them."""
+    aespa: bool = True
+    """False: π sees e^G, reduced to `aespa_dim` channels."""
+    fusion: bool = True
+    """False: every frame has the mean of the clip's audio in place of what ψ attends to."""
+    patches: Patches = "policy"
+    """centre: the patch is the centre of the frame, whatever is in it."""
 
     def __post_init__(self) -> None:
         if not self.labels:
@@ -66,8 +83,16 @@ class Settings:
         counts = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
         if not all(type(count) is int for count in counts.values()):
             raise ValueError("sizes and counts must be whole numbers")
-        if self.task not in get_args(Task) or self.local_backbone not in get_args(LocalBackbone):
-            raise ValueError(f"unknown task {self.task!r} or backbone {self.local_backbone!r}")
+        if max(self.saliency_layers, self.aespa_layers) > MOST_LAYERS or max(counts.values()) > WIDEST:
+            raise ValueError(f"no network has more than {MOST_LAYERS} layers or {WIDEST} channels in one place")
+        for value, known in (
+            (self.task, Task),
+            (self.local_backbone, LocalBackbone),
+            (self.sampling, Sampling),
+            (self.patches, Patches),
+        ):
+            if value not in get_args(known):
+                raise ValueError(f"{value!r} is none of {', '.join(get_args(known))}")
         for dim, heads in (
             (2 * self.saliency_dim, self.saliency_heads),
             (self.aespa_dim, self.aespa_heads),

@@ -45,7 +45,7 @@ class Pass:
     hidden: Tensor
     """f_C^AV's MLP of every moment, [b, m, classifier_dim]."""
     alone: Tensor
-    """The same with each moment hearing itself only, [b, m, classifier_dim], without gradient."""
+    """The same, each moment hearing itself only where that was asked for, [b, m, classifier_dim], without gradient."""
     top_left: Tensor
     """The patches' corners (x, y) in pixels, [b, m, 2]."""
 
@@ -64,21 +64,28 @@ def draw_glanced(clips: int, moments: int, mask_ratio: float) -> Tensor:
     probability `mask_ratio` (3.4). Drawing T_G, instead of fixing it, lets one network serve every budget.
     """
     limit = torch.randint(0, moments + 1, (clips, 1))
-    rank = torch.empty(moments, dtype=torch.int64)
-    rank[torch.tensor(GLANCE_ORDER)] = torch.arange(moments)
+    rank = torch.argsort(torch.tensor(GLANCE_ORDER))
     return (rank.unsqueeze(0) < limit) | (torch.rand(clips, moments) >= mask_ratio)
 
 
-def run(model: AVGN, frames: Tensor, features: ClipFeatures, order: Tensor, mask_ratio: float = 0.75) -> Pass:
+def run(
+    model: AVGN,
+    frames: Tensor,
+    features: ClipFeatures,
+    order: Tensor,
+    mask_ratio: float = 0.75,
+    *,
+    own_moment: bool = True,
+) -> Pass:
     """Run everything behind the glance on the moments `order`, int64 [m], in that order; frames uint8 [b, T, H, W, 3].
 
     AV-TeST and ψ know all T moments; AESPA, π, f_L and f_C process the m. No gradient goes from π (through æ) or
-    TF_AV into f_G and f_A, nor from ψ into f_G (3.4).
+    TF_AV into f_G and f_A, nor from ψ into f_G (3.4). `own_moment`: what `Pass.alone` hears.
     """
     audio = features.audio
     batch, moments = audio.shape[:2]
     visual = features.maps.mean(dim=(3, 4))
-    glanced = draw_glanced(batch, moments, mask_ratio)
+    glanced = draw_glanced(batch, moments, mask_ratio).to(frames.device)
     saliency = model.av_test(visual.detach(), glanced, audio.detach())
     rebuilt = model.mask_encoder(saliency.features)
     count = len(order)
@@ -103,9 +110,20 @@ def run(model: AVGN, frames: Tensor, features: ClipFeatures, order: Tensor, mask
         audio,
         features.heard,
         hidden,
-        _alone(model, visual[:, order], local, audio, order),
+        _alone(model, visual[:, order], local, audio, order) if own_moment else hidden.detach(),
         top_left,
     )
+
+
+def random_patches(model: AVGN, frames: Tensor, features: ClipFeatures, order: Tensor) -> Tensor:
+    """f_C^AV's MLP [b, m, classifier_dim] over patches anywhere: f_L sees all of the frame (AdaFocusV2)."""
+    batch, count = len(frames), len(order)
+    top_left = torch.rand(batch * count, 2).to(frames.device) * model.settings.travel
+    patches = crop(frames[:, order].flatten(0, 1), top_left, model.settings.patch_size)
+    local = model.local_encoder(patches).reshape(batch, count, -1)
+    visual = features.maps[:, order].mean(dim=(3, 4))
+    hidden: Tensor = model.classifier.embed(model.fuse(visual, local, features.audio))
+    return hidden
 
 
 @torch.no_grad()

@@ -1,11 +1,9 @@
-"""The six losses of section 3.4, each in its own function, summed by `total`.
+"""The six losses of section 3.4, each in its own function; `Objective` sums them.
 
 Everywhere `target` is int64 [b] for one label a clip, or float [b, C] of zeros and ones for several.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -15,22 +13,6 @@ from avgn_edge.media.order import GLANCE_ORDER
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.inference import probabilities
 from avgn_edge.training.forward import Pass
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The terms of the paper's objective."""
-
-    classification: Tensor
-    visual: Tensor
-    audio: Tensor
-    saliency: Tensor
-    mask: Tensor
-    ordered: Tensor
-
-    def total(self) -> Tensor:
-        """L_p + L_V + L_A + L_s + L_mask + L_ord."""
-        return torch.stack([getattr(self, field.name) for field in fields(self)]).sum()
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -44,6 +26,11 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def classification_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
     """L_p: cross entropy of p_t for all t (Eq. 8)."""
     return cross_entropy(model.classifier.prefixes(done.hidden), target)
+
+
+def random_crop_loss(model: AVGN, hidden: Tensor, target: Tensor) -> Tensor:
+    """L_p of `random_patches` (AdaFocusV2's second crop)."""
+    return cross_entropy(model.classifier.prefixes(hidden.float()), target)
 
 
 def visual_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
@@ -107,15 +94,3 @@ def ordered_loss(model: AVGN, done: Pass, target: Tensor, temperature: float = 5
     weight = 1 + weight - weight.detach()
     hidden = done.hidden.gather(1, chosen.unsqueeze(-1).expand(-1, -1, done.hidden.shape[-1]))
     return cross_entropy(model.classifier.prefixes(hidden * weight.unsqueeze(-1)), target)
-
-
-def all_losses(model: AVGN, done: Pass, target: Tensor) -> Losses:
-    """Compute every term."""
-    return Losses(
-        classification_loss(model, done, target),
-        visual_loss(model, done, target),
-        audio_loss(model, done, target),
-        saliency_loss(model, done),
-        mask_loss(done),
-        ordered_loss(model, done, target),
-    )

@@ -156,6 +156,27 @@ def test_the_error_names_a_parameter_that_does_not_fit(tiny_model, tmp_path):
         checkpoint.load(torch_file(tiny_model, tmp_path / "c.pt", settings=text))
 
 
+def test_settings_that_ask_for_much_memory_take_none(tiny_model, tmp_path, monkeypatch):
+    """65,536 by 65,536 weights would be 17 GB: shapes are compared before anything is made."""
+    text = replace(tiny_model.settings, classifier_dim=65_536, aespa_feedforward=65_536).to_json()
+    path = torch_file(tiny_model, tmp_path / "c.pt", settings=text)
+    made = []
+    build = checkpoint.AVGN
+    monkeypatch.setattr(
+        checkpoint, "AVGN", lambda settings: (made.append(torch.empty(0).device.type), build(settings))[1]
+    )
+    with pytest.raises(BundleError, match="is not what the settings ask for"):
+        checkpoint.load(path)
+    assert made == ["meta"]
+
+
+@pytest.mark.parametrize("changes", [{"aespa_layers": 10**9}, {"classifier_dim": 10**9}])
+def test_no_network_is_larger_than_any(changes, tiny_model, tmp_path):
+    text = json.dumps(json.loads(tiny_model.settings.to_json()) | changes)
+    with pytest.raises(BundleError, match="no network has more than 64 layers or 65536 channels"):
+        checkpoint.load(torch_file(tiny_model, tmp_path / "c.pt", settings=text))
+
+
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 

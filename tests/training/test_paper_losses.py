@@ -14,7 +14,10 @@ from network_makers import made_clip, network_inputs  # noqa: E402
 
 from avgn_edge.media.order import GLANCE_ORDER  # noqa: E402
 from avgn_edge.training import losses as paper  # noqa: E402
+from avgn_edge.training.batch import Batch  # noqa: E402
 from avgn_edge.training.forward import draw_glanced, encode, run  # noqa: E402
+from avgn_edge.training.objective import Objective  # noqa: E402
+from avgn_edge.training.settings import LossWeights, TrainingSettings  # noqa: E402
 
 ORDER = torch.tensor(GLANCE_ORDER)
 TARGET = torch.tensor([2, 5])
@@ -174,12 +177,41 @@ def test_clips_without_sound_are_left_out_of_the_audio_loss(model, batch):
     torch.testing.assert_close(paper.audio_loss(model, done, TARGET), expected)
 
 
-def test_the_total_is_the_sum_of_the_six(model, batch):
-    terms = paper.all_losses(model, go(model, batch), TARGET)
-    values = list(vars(terms).values())
-    assert len(values) == 6
-    assert all(value.isfinite() and value > 0 for value in values)
-    torch.testing.assert_close(terms.total(), sum(values))
+@pytest.mark.parametrize("left_out", [None, "visual", "mask", "ordered"])
+def test_the_total_is_the_weighted_sum_of_the_terms_that_count(model, batch, left_out):
+    weights = {} if left_out is None else {left_out: 0.0}
+    settings = TrainingSettings(losses=LossWeights(**weights, saliency=3.0), audio_dropout=0.0)
+    objective = Objective(model, settings)
+    torch.manual_seed(1)
+    terms = objective(Batch(*batch, TARGET))
+    assert set(terms) == {"classification", "visual", "audio", "saliency", "mask", "ordered"} - {left_out}
+    assert all(value.isfinite() and value > 0 for value in terms.values())
+    expected = sum(value * (3 if name == "saliency" else 1) for name, value in terms.items())
+    torch.testing.assert_close(objective.total(terms), expected)
+
+
+def test_the_second_crop_teaches_the_local_encoder_and_not_the_policy(model, batch):
+    settings = TrainingSettings(losses=LossWeights(0, 0, 0, 0, 0, 0, random_crop=1.0), audio_dropout=0.0)
+    objective = Objective(model, settings)
+    torch.manual_seed(1)
+    terms = objective(Batch(*batch, TARGET))
+    assert set(terms) == {"random_crop"}
+    reached = touched(model, objective.total(terms))
+    assert "local_encoder" in reached
+    assert not reached & {"policy", "aespa", "av_test"}
+
+
+def test_every_clip_is_deaf_with_audio_dropout_of_one(model, batch):
+    objective = Objective(model, TrainingSettings(audio_dropout=1.0))
+    assert objective(Batch(*batch, TARGET))["audio"].item() == 0  # no clip is left that L_A could judge
+
+
+def test_a_step_that_looks_at_fewer_moments_sees_that_many(model, batch, monkeypatch):
+    seen = []
+    encode_patches = model.local_encoder.forward
+    monkeypatch.setattr(model.local_encoder, "forward", lambda x: (seen.append(len(x)), encode_patches(x))[1])
+    Objective(model, TrainingSettings())(Batch(*batch, TARGET), looks=5)
+    assert seen == [2 * 5]
 
 
 def test_the_order_loss_uses_the_most_salient_first(model, batch, monkeypatch):
