@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from avgn_edge.errors import ClipError
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
-from avgn_edge.media.moments import Moment, centred_moments
+from avgn_edge.media.moments import Moment
 from avgn_edge.media.source import CHECK_FILE
 from avgn_edge.media.windows import WindowBuffer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from avgn_edge.media.segment import Segment
     from avgn_edge.media.sound import Sound
     from avgn_edge.media.video import VideoTrack
 
@@ -26,6 +27,8 @@ Sampling = Literal["cheap", "centre"]
 
 EARLY_END_S: Final = 0.5
 """A video that ends this much before the moment asked for is worth a warning."""
+ENDS_EARLY: Final = "the video ends at"
+"""What that warning begins with."""
 
 
 class FileClip:
@@ -34,20 +37,20 @@ class FileClip:
     def __init__(
         self,
         name: str,
-        duration_s: float,
+        segment: Segment,
+        moments: tuple[Moment, ...],
         video: VideoTrack | None,
         sound: Sound | None,
         *,
-        count: int,
         sampling: Sampling,
         geometry: FrameGeometry,
         warnings: Iterable[str] = (),
     ) -> None:
         self.name = name
-        self.duration_s = duration_s
-        moments = centred_moments(duration_s, count)
+        self.duration_s = segment.duration_s
+        self._segment = segment
         if sampling == "cheap" and video is not None:
-            moments = tuple(_on_key_frame(moment, video) for moment in moments)
+            moments = tuple(_on_key_frame(moment, video, segment.start_s) for moment in moments)
         self.moments: tuple[Moment, ...] = moments
         self._video = video
         self._sound = sound
@@ -81,7 +84,7 @@ class FileClip:
         if self._video.display_size is None:
             self._check_open()
             with as_clip_error(self.name, CHECK_FILE):
-                self._video.frame_at(self.moments[0].time_s)
+                self._video.frame_at(self._file_s(0))
         return self._video.display_size
 
     @property
@@ -100,7 +103,7 @@ class FileClip:
     def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
         if self._windows is None:
-            buffer = WindowBuffer(moment.time_s for moment in self.moments)
+            buffer = WindowBuffer(map(self._file_s, range(len(self.moments))), self._segment.sound_s)
             if self._sound is not None:
                 self._check_open()
                 with as_clip_error(self.name, CHECK_FILE):
@@ -117,7 +120,7 @@ class FileClip:
         found: dict[int, NDArray[np.uint8]] = {}
         shown, pixels = None, None
         for index in sorted(set(indices), key=lambda index: self.moments[index].time_s):
-            time_s = self.moments[index].time_s
+            time_s = self._file_s(index)
             with as_clip_error(self.name, CHECK_FILE):
                 frame = self._video.frame_at(time_s)
                 if frame is None:
@@ -143,6 +146,10 @@ class FileClip:
     ) -> None:
         self.close()
 
+    def _file_s(self, index: int) -> float:
+        """Return the second of the file at which a moment lies: inside, all times are the file's."""
+        return self._segment.start_s + self.moments[index].time_s
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClipError(self.name, "it is closed", "open it again")
@@ -156,15 +163,14 @@ class FileClip:
 
     def _check_end(self, video: VideoTrack, time_s: float) -> None:
         if video.end_s is not None and time_s - video.end_s > EARLY_END_S:
-            self._warn(
-                f"the video ends at {video.end_s:.1f} s of {self.duration_s:.1f} s: its last frame stands for the rest"
-            )
+            last_s = self._segment.start_s + self.duration_s
+            self._warn(f"{ENDS_EARLY} {video.end_s:.1f} s of {last_s:.1f} s: its last frame stands for the rest")
 
     def _warn(self, text: str) -> None:
         if text not in self._warnings:
             self._warnings.append(text)
 
 
-def _on_key_frame(moment: Moment, video: VideoTrack) -> Moment:
-    time_s = video.key_frame_time(moment)
-    return moment if time_s is None else moment.at(time_s)
+def _on_key_frame(moment: Moment, video: VideoTrack, start_s: float) -> Moment:
+    time_s = video.key_frame_time(moment.later(start_s))
+    return moment if time_s is None else moment.at(time_s - start_s)

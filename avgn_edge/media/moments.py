@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_COUNT: Final = 16
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One snippet of a clip; times are seconds from the clip's start."""
+    """One snippet of a clip; times are seconds from the clip's start, which may be a segment's inside a file."""
 
     index: int
     time_s: float
@@ -22,6 +25,11 @@ class Moment:
     def at(self, time_s: float) -> Moment:
         """Return this moment moved to `time_s`, kept inside its bin: training drew it anywhere in there."""
         return replace(self, time_s=min(max(time_s, self.bin_start_s), self.bin_end_s))
+
+    def later(self, seconds: float) -> Moment:
+        """Return this moment and its bin `seconds` later."""
+        start_s, end_s = self.bin_start_s + seconds, self.bin_end_s + seconds
+        return replace(self, time_s=self.time_s + seconds, bin_start_s=start_s, bin_end_s=end_s)
 
 
 def centred_moments(duration_s: float, count: int = DEFAULT_COUNT) -> tuple[Moment, ...]:
@@ -35,3 +43,17 @@ def centred_moments(duration_s: float, count: int = DEFAULT_COUNT) -> tuple[Mome
         raise ValueError(f"duration_s must be finite and not negative, not {duration_s}")
     edges = [duration_s * i / count for i in range(count + 1)]
     return tuple(Moment(i, (start + end) / 2, start, end) for i, (start, end) in enumerate(pairwise(edges)))
+
+
+def moments_at(times: Sequence[float], duration_s: float) -> tuple[Moment, ...]:
+    """Make a moment of each of `times`: seconds from the clip's start, inside it, never falling.
+
+    The bins are as many equal ones as there are times; whether each time lies in its own is the caller's affair.
+    """
+    seconds = [float(time) for time in times]
+    if not all(0 <= time <= duration_s for time in seconds):
+        raise ValueError(f"some of the times lie outside its {duration_s:.3f} s")
+    if any(after < before for before, after in pairwise(seconds)):
+        raise ValueError("the times fall")
+    bins = centred_moments(duration_s, len(seconds))
+    return tuple(replace(moment, time_s=time) for moment, time in zip(bins, seconds, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from av.stream import Disposition
 
@@ -14,19 +14,23 @@ from avgn_edge.media.duration import stream_duration_s
 from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
 from avgn_edge.media.file_clip import FileClip, Sampling
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.media.moments import DEFAULT_COUNT
+from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
+from avgn_edge.media.segment import segment_of
 from avgn_edge.media.sound import PlainSound
 from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
 from avgn_edge.media.video import VideoTrack
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable, Sequence
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
     from avgn_edge.media.clip import Clip
+
+    Times: TypeAlias = Sequence[float] | Callable[[float], Sequence[float]]
 
 PLAYLISTS: Final = frozenset({"hls", "dash", "concat", "imf"})
 PLAIN_AUDIO: Final = frozenset({"wav", "w64", "flac", "ogg", "aiff", "au", "caf"})
@@ -40,27 +44,46 @@ def open_clip(
     count: int = DEFAULT_COUNT,
     sampling: Sampling = "centre",
     geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+    start_s: float | None = None,
+    end_s: float | None = None,
+    times: Times | None = None,
 ) -> Clip:
     """Open a media file, its bytes or a binary file object, read from its beginning; decode nothing yet.
 
     `sampling` "cheap" moves each moment to a key frame of its bin where the container's index knows one.
-    Raises `ClipError`, and nothing else, for anything that is not a clip.
+    `start_s` and `end_s`, seconds of the file, make a clip of a segment of it: its duration, moments and bins are the
+    segment's, second 0 is `start_s`, and sound outside the segment is as silent as sound outside a file. An end up to
+    half a second after the file's is the file's.
+    `times`, seconds from the clip's start, never falling, are the moments instead of `count` bins' centres, and stay
+    as they are; or a function that returns them, given the clip's duration in seconds.
+    Raises `ClipError`, and nothing else, for anything that is not a clip, and for segments and times outside it.
     """
+    if times is not None and sampling != "centre":
+        raise ValueError("moments at given times are not moved to key frames: leave sampling or times out")
     opened = Source(source)
     with contextlib.ExitStack() as undo:
         parts = _Parts(opened, undo)
+        segment = segment_of(opened.name, parts.duration_s, start_s, end_s)
         clip = FileClip(
             opened.name,
-            parts.duration_s,
+            segment,
+            _moments(opened.name, segment.duration_s, count, times),
             parts.video,
             parts.sound,
-            count=count,
             sampling=sampling,
             geometry=geometry,
             warnings=parts.warnings,
         )
         undo.pop_all()
     return clip
+
+
+def _moments(name: str, duration_s: float, count: int, times: Times | None) -> tuple[Moment, ...]:
+    if times is None:
+        return centred_moments(duration_s, count)
+    seconds = times(duration_s) if callable(times) else times
+    with as_clip_error(name, "give times inside the clip, never falling"):
+        return moments_at(seconds, duration_s)
 
 
 class _Parts:

@@ -13,15 +13,21 @@ from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 HEARD_PEAK: Final = 1e-4
 """A window with no sample above this is silence: 16-bit sound has steps of 3e-5, dithered silence one or two."""
 
+FAR: Final = 2**62
+
 
 class WindowBuffer:
     """The windows of a clip, zero until written; memory does not grow with the length of the track.
 
-    Positions are samples at 16 kHz from the clip's second 0; sample 0 of a window lies half a window before its moment.
+    Positions are samples at 16 kHz from the file's second 0; sample 0 of a window lies half a window before its moment.
+    What lies outside `sound_s`, seconds of the file, stays zero; None is no limit.
     """
 
-    def __init__(self, times_s: Iterable[float]) -> None:
+    def __init__(self, times_s: Iterable[float], sound_s: tuple[float | None, float | None] = (None, None)) -> None:
         half = WINDOW_SAMPLES / 2 / SAMPLE_RATE
+        first_s, end_s = sound_s
+        self._first = -FAR if first_s is None else round(first_s * SAMPLE_RATE)
+        self._end = FAR if end_s is None else round(end_s * SAMPLE_RATE)
         self.starts: Final = tuple(round((time - half) * SAMPLE_RATE) for time in times_s)
         self.samples: Final = np.zeros((len(self.starts), WINDOW_SAMPLES), dtype=np.float32)
 
@@ -29,7 +35,7 @@ class WindowBuffer:
         """Copy `samples` (float32 [n], the first at `position`) into every window they reach."""
         end = position + len(samples)
         for window, start in zip(self.samples, self.starts, strict=True):
-            first, last = max(position, start), min(end, start + WINDOW_SAMPLES)
+            first, last = max(position, start, self._first), min(end, start + WINDOW_SAMPLES, self._end)
             if first < last:
                 window[first - start : last - start] = samples[first - position : last - position]
 

@@ -7,16 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from avgn_edge.errors import ClipError
-
-VIDEO = (
-    *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
-AUDIO = (
-    *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2"),
-    *(".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma"),
-)
-MEDIA = frozenset(VIDEO + AUDIO)
+from avgn_edge.media.suffixes import MEDIA
 
 
 @dataclass(frozen=True)

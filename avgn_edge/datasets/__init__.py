@@ -1,0 +1,7 @@
+"""Labelled clips for training, calibration and evaluation, in the three forms that data sets come in. No PyTorch."""
+
+from avgn_edge.datasets.checking import Findings, check
+from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, Task
+from avgn_edge.datasets.reading import read_dataset
+
+__all__ = ["DataSet", "Findings", "LabelledClip", "Task", "check", "read_dataset"]
