@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from avgn_edge.errors import ClipError, DataError
-from avgn_edge.evaluation.labelled_clips import LabelledClip
-from avgn_edge.evaluation.when_and_where import WhenAndWhere, judge
+from avgn_edge.datasets import DataSet, LabelledClip
+from avgn_edge.errors import BudgetError, ClipError, DataError
+from avgn_edge.evaluation.paper_cost import has_paper_encoders
+from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
+from avgn_edge.evaluation.when_and_where import Truth, judge
 from avgn_edge.runtime.recognizer import Recognizer, Sampling
 from avgn_edge.runtime.result import Result
 
-MOST_UNREADABLE = 0.1
-
-
-@dataclass(frozen=True)
-class Row:
-    """One budget's row of the table. Shares are in 0…1; None where nothing could be counted."""
-
-    budget: str
-    clips: int
-    unreadable: tuple[str, ...]
-    top1: float
-    top5: float
-    mean_gflops: float
-    p95_gflops: float
-    mean_glances: float
-    mean_looks: float
-    mean_ms: float
-    when: float | None
-    where: float | None
-    where_clips: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {**asdict(self), "unreadable": list(self.unreadable)}
+MOST_FAILED = 0.1
+"""Of a set's clips. Beyond it, what is left says little about the set."""
+_WARM_UP = "1ms"
 
 
 def evaluate(
@@ -45,48 +26,106 @@ def evaluate(
     clips: Sequence[LabelledClip],
     budget: str | None = None,
     *,
-    truth: Mapping[str, Any] | None = None,
+    truth: Mapping[str, Truth] | None = None,
     sampling: Sampling = "cheap",
     progress: Callable[[], None] = lambda: None,
 ) -> Row:
-    """Classify every clip. Unreadable ones are skipped and named; more than a tenth of them is a DataError."""
-    results: list[tuple[LabelledClip, Result]] = []
-    unreadable: list[str] = []
+    """Classify every clip within one budget and sum up.
+
+    Clips that cannot be read, or get no answer within the budget, are skipped and named in the row; more than a tenth
+    of them is a DataError, and so is a set none of whose labels the bundle knows. `truth` is by the clips' names;
+    `progress` is called after each clip.
+    """
+    parsed = recognizer.check_budget(budget)
+    known = {label: index for index, label in enumerate(recognizer.labels)}
+    _check_labels(clips, known)
+    answers: list[Answer] = []
+    failed: list[Failure] = []
     for clip in clips:
         try:
-            results.append((clip, recognizer.classify(clip.path, budget, sampling=sampling, top=5)))
-        except ClipError:
-            unreadable.append(clip.name)
+            result = _classify(recognizer, clip, parsed.asked, sampling)
+        except (ClipError, BudgetError) as error:
+            failed.append(Failure(clip.name, str(error)))
+            _check_failed(failed, len(clips))
+        else:
+            answers.append(_answer(clip, result, known, (truth or {}).get(clip.name)))
         progress()
-    if len(unreadable) > MOST_UNREADABLE * len(clips):
-        why = f"{len(unreadable)} of {len(clips)} clips cannot be read, {unreadable[0]} among them"
-        raise DataError("evaluation", why, "check the paths of the data set")
-    judged = [judge(result, truth[clip.name]) for clip, result in results if truth and clip.name in truth]
-    return _row(budget or "none", results, unreadable, judged)
+    manifest = recognizer.manifest
+    setting = Setting(
+        model=manifest.name,
+        device=recognizer.device.used,
+        precision=recognizer.precision,
+        task=manifest.task,
+        budget=parsed.asked,
+        paper_encoders=has_paper_encoders(manifest),
+    )
+    return row_of(setting, answers, failed)
 
 
-def _row(
-    budget: str, results: Sequence[tuple[LabelledClip, Result]], unreadable: list[str], judged: list[WhenAndWhere]
-) -> Row:
-    spent = [result.budget.spent_gflops for _, result in results]
-    when = [one.when for one in judged if one.when is not None]
-    where = [one.where for one in judged if one.where is not None]
-    return Row(
-        budget=budget,
-        clips=len(results),
-        unreadable=tuple(unreadable),
-        top1=_mean([result.label in clip.labels for clip, result in results]),
-        top5=_mean([any(score.label in clip.labels for score in result.top) for clip, result in results]),
-        mean_gflops=_mean(spent),
-        p95_gflops=float(np.percentile(spent, 95)),
-        mean_glances=_mean([result.budget.glance for _, result in results]),
-        mean_looks=_mean([result.budget.looks for _, result in results]),
-        mean_ms=_mean([result.timing_ms.total for _, result in results]),
-        when=_mean(when) if when else None,
-        where=_mean(where) if where else None,
-        where_clips=len(where),
+def unknown_labels(data: DataSet, labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels of the set's clips that a bundle with these `labels` does not know, sorted."""
+    return tuple(sorted({label for clip in data.clips for label in clip.labels} - set(labels)))
+
+
+def warm_up(recognizer: Recognizer, clips: Sequence[LabelledClip]) -> None:
+    """Open and run every graph once, so that the first clip's time is its own: a time budget does so beforehand."""
+    with contextlib.suppress(ClipError):
+        recognizer.classify(clips[0].path, _WARM_UP)
+
+
+def _classify(recognizer: Recognizer, clip: LabelledClip, budget: str, sampling: Sampling) -> Result:
+    if clip.start_s is None and clip.end_s is None:
+        return recognizer.classify(clip.path, budget, sampling=sampling)
+    from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
+    from avgn_edge.media.opening import open_clip  # noqa: PLC0415
+
+    given = recognizer.manifest.preprocessing
+    with open_clip(
+        clip.path,
+        count=given.moments,
+        sampling=sampling,
+        geometry=FrameGeometry(given.resize, given.frame_size),
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+    ) as segment:
+        return recognizer.classify(segment, budget)
+
+
+def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth: Truth | None) -> Answer:
+    shown: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
+    shown[[known[label] for label in clip.labels if label in known]] = True
+    return Answer(
+        truth=shown,
+        probabilities=result.probabilities,
+        exit=result.exit,
+        spent_gflops=result.budget.spent_gflops,
+        glances=result.budget.glance,
+        looks=result.budget.looks,
+        total_ms=result.timing_ms.total,
+        judged=None if truth is None else judge(result, truth, clip.start_s or 0.0),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+def _check_failed(failed: Sequence[Failure], clips: int) -> None:
+    if len(failed) <= MOST_FAILED * clips:
+        return
+    raise DataError(
+        "evaluation",
+        f"{len(failed)} of {clips} clips have no answer already, {failed[0].clip} among them ({failed[0].error})",
+        "mend or remove them, or give the budget that they ask for",
+    )
+
+
+def _check_labels(clips: Sequence[LabelledClip], known: Mapping[str, int]) -> None:
+    found = sorted({label for clip in clips for label in clip.labels})
+    if not any(label in known for label in found):
+        raise DataError(
+            "evaluation",
+            f"the bundle knows none of the set's labels ({listed(found)}); it knows {listed(list(known))}",
+            "evaluate a bundle that was trained for them, or correct the labels",
+        )
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Write names as a list that stays on a line."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

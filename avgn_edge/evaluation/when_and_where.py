@@ -11,49 +11,114 @@ from typing import Any
 from avgn_edge.errors import DataError
 from avgn_edge.runtime.result import MomentReport, Result
 
+BoxOfPixels = tuple[float, float, float, float]
+"""x, y, width, height, in pixels of the source frame."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One stretch of a clip's evidence; seconds from the file's start."""
+
+    start_s: float
+    end_s: float
+    seen: bool
+    """Whether its card can be read."""
+    heard: bool
+    boxes: tuple[BoxOfPixels, ...]
+    """Around the card, at `start_s` and every `box_step_s` of its clip after it."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of one clip."""
+
+    episodes: tuple[Episode, ...]
+    box_step_s: float
+
+    def episode_at(self, time_s: float) -> Episode | None:
+        """Return the episode that a second of the file lies in."""
+        return next((episode for episode in self.episodes if episode.start_s <= time_s < episode.end_s), None)
+
+    def card_at(self, time_s: float) -> tuple[float, float] | None:
+        """Return the centre of the card that can be read at a second of the file, in pixels of the source frame."""
+        episode = self.episode_at(time_s)
+        if episode is None or not episode.seen:
+            return None
+        at = min(round((time_s - episode.start_s) / self.box_step_s), len(episode.boxes) - 1)
+        x, y, width, height = episode.boxes[at]
+        return x + width / 2, y + height / 2
+
 
 @dataclass(frozen=True)
 class WhenAndWhere:
     """Of one clip; None where the question does not arise."""
 
     when: bool | None
-    """The most salient moment lies in a true episode."""
+    """The most salient moment lies in a true episode; None without saliency."""
     where: bool | None
-    """The first look's box contains the card's centre; for clips whose first look falls on a card that can be read."""
+    """The first look's box contains the card's centre; None unless that look falls on a card that can be read."""
+    where_of_readable: bool | None
+    """The same, but a first look that misses every readable card's time, or none at all, is False.
+
+    None only for a clip without a card that can be read.
+    """
 
 
-def read_truth(folder: Path) -> Mapping[str, Any] | None:
-    """The truth of a folder's clips, or None where it has none."""
+def read_truth(folder: Path) -> Mapping[str, Truth] | None:
+    """The truth of a folder's clips by their names, or None where it has none."""
     path = folder / "truth.json"
     if not path.is_file():
         return None
     try:
-        truth: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"truth {path}", "it is not JSON", "compose the set again") from error
-    return truth
+        clips: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _truth(described) for name, described in clips.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"truth {path}", "it is not as synth writes it", "compose the set again, or move the file away"
+        ) from error
 
 
-def judge(result: Result, truth: Mapping[str, Any]) -> WhenAndWhere:
-    """Hold one result against the truth of its clip."""
-    scored = [moment for moment in result.moments if moment.saliency is not None]
-    if not scored:
-        return WhenAndWhere(None, None)
-    best = max(scored, key=lambda moment: moment.saliency or 0.0)
+def judge(result: Result, truth: Truth, start_s: float = 0.0) -> WhenAndWhere:
+    """Hold one result against the truth of its file; `start_s` is where in the file the clip starts."""
+    end_s = start_s + result.duration_s
+    readable = any(episode.seen and episode.start_s < end_s and episode.end_s > start_s for episode in truth.episodes)
     first = next((moment for moment in result.moments if moment.rank == 0), None)
-    return WhenAndWhere(_episode(best, truth) is not None, None if first is None else _contains_card(first, truth))
+    where = None if first is None else _contains_card(first, truth, start_s)
+    return WhenAndWhere(_when(result, truth, start_s), where, where is True if readable else None)
 
 
-def _episode(moment: MomentReport, truth: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    episodes: list[Mapping[str, Any]] = truth["episodes"]
-    return next((episode for episode in episodes if episode["start"] <= moment.time_s < episode["end"]), None)
+def _truth(described: Mapping[str, Any]) -> Truth:
+    episodes = tuple(
+        Episode(
+            float(one["start"]),
+            float(one["end"]),
+            bool(one["seen"]),
+            bool(one["heard"]),
+            tuple(_box(*box) for box in one["boxes"]),
+        )
+        for one in described["episodes"]
+    )
+    step = float(described["box_step"])
+    if not step > 0 or any(episode.seen and not episode.boxes for episode in episodes):
+        raise ValueError(described)
+    return Truth(episodes, step)
 
 
-def _contains_card(moment: MomentReport, truth: Mapping[str, Any]) -> bool | None:
-    episode = _episode(moment, truth)
-    if episode is None or not episode["seen"] or moment.box is None:
+def _box(x: float, y: float, width: float, height: float) -> BoxOfPixels:
+    return float(x), float(y), float(width), float(height)
+
+
+def _when(result: Result, truth: Truth, start_s: float) -> bool | None:
+    scored = [(moment.saliency, moment) for moment in result.moments if moment.saliency is not None]
+    if not scored:
         return None
-    boxes = episode["boxes"]
-    x, y, width, height = boxes[min(round((moment.time_s - episode["start"]) / truth["box_step"]), len(boxes) - 1)]
+    _, best = max(scored, key=lambda pair: pair[0])
+    return truth.episode_at(start_s + best.time_s) is not None
+
+
+def _contains_card(moment: MomentReport, truth: Truth, start_s: float) -> bool | None:
+    card = truth.card_at(start_s + moment.time_s)
+    if card is None or moment.box is None:
+        return None
     left, top, across, down = moment.box
-    return bool(left <= x + width / 2 <= left + across and top <= y + height / 2 <= top + down)
+    return left <= card[0] <= left + across and top <= card[1] <= top + down

@@ -6,28 +6,54 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avgn_edge.terminal.lines import warning
+from avgn_edge.terminal.lines import printable, warning
 from avgn_edge.terminal.progress import Bar
-from avgn_edge.terminal.tables import columns
+from avgn_edge.terminal.tables import columns, counted
 
 if TYPE_CHECKING:
-    from avgn_edge.evaluation.evaluate import Row
+    from avgn_edge.datasets import DataSet
+    from avgn_edge.evaluation.row import Row
     from avgn_edge.runtime.recognizer import Recognizer, Sampling
+
+LEGEND = (
+    "when: the most salient moment lies in a true episode",
+    "where: the first look's box contains the card's centre, of the clips whose first look falls on a readable card",
+    "strict: the same, of all clips that hold a readable card",
+)
+
+
+def check_request(plot: Path | None) -> None:
+    """Refuse what is bound to fail later: a missing extra, a picture that could not be written."""
+    from avgn_edge.evaluation.metrics import sklearn_metrics  # noqa: PLC0415 - the extra may be missing
+    from avgn_edge.evaluation.plot import check_plot  # noqa: PLC0415
+
+    sklearn_metrics()
+    if plot is not None:
+        check_plot(plot)
+
+
+def read_clips(data: Path, videos: Path | None, split: str | None) -> DataSet:
+    """Read a data set, or one part of it."""
+    from avgn_edge.datasets import read_dataset  # noqa: PLC0415
+
+    whole = read_dataset(data, videos)
+    return whole if split is None else whole.part(split)
 
 
 def evaluate_budgets(
-    recognizer: Recognizer, data: Path, split: str | None, budgets: Sequence[str], sampling: Sampling
+    recognizer: Recognizer, data: DataSet, budgets: Sequence[str], sampling: Sampling
 ) -> Iterator[Row]:
     """Yield a row a budget, as each is done; every budget is checked before any clip is read."""
-    from avgn_edge.evaluation.evaluate import evaluate  # noqa: PLC0415
-    from avgn_edge.evaluation.labelled_clips import read_labels  # noqa: PLC0415
+    from avgn_edge.evaluation.evaluate import evaluate, warm_up  # noqa: PLC0415
     from avgn_edge.evaluation.when_and_where import read_truth  # noqa: PLC0415
 
     for budget in budgets:
         recognizer.check_budget(budget)
-    clips = read_labels(data, split)
-    truth = read_truth(data if data.is_dir() else data.parent)
-    with Bar("clips", len(clips) * len(budgets)) as bar:
+    truth = read_truth(data.source if data.source.is_dir() else data.source.parent)
+    _warn_of_unknown_labels(data, recognizer.labels)
+    told: set[str] = set()
+    warm_up(recognizer, data.clips)
+    with Bar("clips", len(data.clips) * len(budgets)) as bar:
         done = 0
 
         def progress() -> None:
@@ -36,34 +62,66 @@ def evaluate_budgets(
             bar.show(done)
 
         for budget in budgets:
-            row = evaluate(recognizer, clips, budget, truth=truth, sampling=sampling, progress=progress)
-            for name in row.unreadable:
-                warning(f"{name}: skipped, it cannot be read")
-            yield row
+            row = evaluate(recognizer, data.clips, budget, truth=truth, sampling=sampling, progress=progress)
+            with bar.away():
+                for line in dict.fromkeys(failure.error for failure in row.failed):
+                    if line not in told:
+                        told.add(line)
+                        warning(f"skipped: {line}")
+                yield row
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw accuracy over cost."""
+    from avgn_edge.evaluation.plot import plot  # noqa: PLC0415
+
+    plot(rows, path)
 
 
 def as_text(rows: Sequence[Row]) -> Iterator[str]:
-    """Lay the rows out; shares in per cent."""
-    head = ("budget", "clips", "top-1", "top-5", "GFLOPs", "p95", "glances", "looks", "ms", "when", "where")
-    table = [head, *(_cells(row) for row in rows)]
-    yield from columns(table, right=frozenset(range(1, len(head))))
+    """Lay the rows out; shares and errors in per cent."""
+    first = rows[0]
+    chance = f"{100 * first.chance:.1f} {'mAP' if first.task == 'multi-label' else 'top-1'}"
+    yield f"{first.model} on {printable(first.device)} in {first.precision}; chance is {chance}"
+    judged = any(row.when_clips or row.readable_clips for row in rows)
+    head = ("budget", "clips", "top-1", "top-5", "mAP", "ECE", "GFLOPs", "p95", "glances", "looks", "ms", "p95")
+    table = [head + (("when", "where", "strict") if judged else ()), *(_cells(row, judged=judged) for row in rows)]
+    yield from columns(table, right=frozenset(range(1, len(table[0]))))
+    if judged:
+        yield from LEGEND
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
+def _cells(row: Row, *, judged: bool) -> tuple[str, ...]:
+    cells = (
         row.budget,
         str(row.clips),
         _share(row.top1),
         _share(row.top5),
+        _share(row.mean_average_precision),
+        _share(row.expected_calibration_error),
         f"{row.mean_gflops:.3f}",
         f"{row.p95_gflops:.3f}",
         f"{row.mean_glances:.1f}",
         f"{row.mean_looks:.1f}",
         f"{row.mean_ms:.0f}",
-        _share(row.when),
-        "-" if row.where is None else f"{_share(row.where)} of {row.where_clips}",
+        f"{row.p95_ms:.0f}",
     )
+    where = "-" if row.where is None else f"{_share(row.where)} of {row.where_clips}"
+    return cells + ((_share(row.when), where, _share(row.where_of_readable)) if judged else ())
 
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _warn_of_unknown_labels(data: DataSet, known: Sequence[str]) -> None:
+    from avgn_edge.evaluation.evaluate import listed, unknown_labels  # noqa: PLC0415
+
+    unknown = unknown_labels(data, known)
+    if not unknown:
+        return
+    lost = sum(set(clip.labels) <= set(unknown) for clip in data.clips)
+    warning(
+        f"the bundle does not know {counted(len(unknown), 'label')} of the set ({listed(unknown)}): "
+        f"clips that show nothing else ({lost}) count as wrong, and mAP leaves such labels out"
+    )
