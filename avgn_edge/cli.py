@@ -40,6 +40,36 @@ class SamplingName(str, Enum):
     CENTRE = "centre"
 
 
+class PresetName(str, Enum):
+    """Which network."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+class TaskName(str, Enum):
+    """One label a clip, or several."""
+
+    AUTO = "auto"
+    SINGLE = "single-label"
+    MULTI = "multi-label"
+
+
+class TrainingPrecision(str, Enum):
+    """What training computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class OptimiserName(str, Enum):
+    """What takes the steps."""
+
+    SGD = "sgd"
+    ADAMW = "adamw"
+
+
 _Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 
 
@@ -148,13 +178,25 @@ def export(
 def evaluate(
     bundle: Annotated[str | None, typer.Argument(metavar="BUNDLE", help="[default: the packaged one]")] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="PATH", help="A CSV of path,label[,split], or a folder of synth.")
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A folder per class, a CSV of path,label[,start,end,split], a folder of synth, or ActivityNet's JSON.",
+        ),
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
     ] = None,
     budget: Annotated[
         list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="The part of the set. [default: all of it]")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw accuracy over cost: a .png, .svg or .pdf."),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
@@ -167,16 +209,21 @@ def evaluate(
     from avgn_edge.terminal import evaluate as measuring
 
     if data is None:
-        raise DataError("avgn-edge evaluate", "it needs labelled clips", "give a CSV or a composed set with --data")
+        raise DataError("avgn-edge evaluate", "it needs labelled clips", "give a data set with --data")
+    measuring.check_request(plot)
     with Recognizer.open(bundle, device, precision, threads=threads) as recognizer:
+        found = measuring.read_clips(data, videos, split)
         rows = []
-        for row in measuring.evaluate_budgets(recognizer, data, split, budget or ["none"], sampling.value):
+        for row in measuring.evaluate_budgets(recognizer, found, budget or ["none"], sampling.value):
             rows.append(row)
             if as_json:
                 lines.json_line(row.to_dict())
-        if not as_json:
-            for line in measuring.as_text(rows):
-                lines.data(line)
+    if not as_json:
+        for line in measuring.as_text(rows):
+            lines.data(line)
+    if plot is not None:
+        measuring.draw(rows, plot)
+    raise typer.Exit(1 if any(row.failed for row in rows) else 0)
 
 
 @app.command()
@@ -211,6 +258,102 @@ def doctor(as_json: _Json = False) -> None:
         for line in telling.as_text(*findings):
             lines.data(line)
     raise typer.Exit(0 if any(health.ok for health in findings[1]) else FAILED)
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path, typer.Option(metavar="PATH", help="A folder a class, a CSV of path,label[,start,end,split], or a JSON.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="CHECKPOINT", help="The file to write.")],
+    preset: Annotated[
+        PresetName | None, typer.Option(help="The network: the paper's, or a small one for edges. [default: small]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same command stopped; begin where it never began.")
+    ] = False,
+    imagenet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="torchvision's MobileNetV2 weights, for the glance.")
+    ] = None,
+    imagenet_local: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same for patches; preset paper takes ResNet-50's.")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="Fine-tune it; heads of labels it knows are kept.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data.")] = 50,
+    batch: Annotated[int, typer.Option(metavar="N", min=2, help="Clips a step, on each GPU.")] = 24,
+    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda[:N].")] = "auto",
+    precision: Annotated[
+        TrainingPrecision, typer.Option(help="auto is bfloat16 on GPUs that have it, else float32.")
+    ] = TrainingPrecision.AUTO,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Processes that decode. [default: cores - 1, at most 8]")
+    ] = None,
+    val_fraction: Annotated[
+        float, typer.Option(metavar="F", min=0, max=0.9, help="Held out where the data have no val split.")
+    ] = 0.1,
+    videos: Annotated[Path | None, typer.Option(metavar="DIR", help="The videos of an ActivityNet JSON.")] = None,
+    task: Annotated[
+        TaskName, typer.Option(help="auto is multi-label where a clip has several labels.")
+    ] = TaskName.AUTO,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of weights, order, moments and augmentation.")] = 0,
+    optimiser: Annotated[OptimiserName, typer.Option(help="The paper's SGD, or AdamW for short runs.")] = (
+        OptimiserName.SGD
+    ),
+    lr_scale: Annotated[float, typer.Option(metavar="X", help="Multiplies all learning rates.")] = 1.0,
+    looks: Annotated[
+        int | None, typer.Option(metavar="N", min=2, max=16, help="Patches a clip in a step, for speed. [default: 16]")
+    ] = None,
+    no_flip: Annotated[
+        bool, typer.Option("--no-flip", help="Never mirror clips: for digits, text, left and right.")
+    ] = False,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Keep a module as it is; may be given several times.")
+    ] = None,
+    guidance: Annotated[float, typer.Option(metavar="W", min=0, help="Weight of our hint for the patch policy.")] = 0.0,
+    random_crop: Annotated[
+        float, typer.Option(metavar="W", min=0, help="Weight of AdaFocusV2's second, random patch.")
+    ] = 0.0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="An ablation: audio, av-test, aespa, fusion, policy, L_V, L_A, L_s, L_mask, L_ord, L_p; repeatable.",
+        ),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Train a network on labelled clips, with all of the paper's losses.
+
+    Ctrl-C stops after the step under way; the same command with --resume goes on as if it had not. For several GPUs:
+    torchrun --nproc-per-node N -m avgn_edge train ...
+    """
+    from avgn_edge.terminal import train as training
+
+    training.check_extra()
+    from avgn_edge.training.assemble import Asked
+
+    asked = Asked(
+        preset=preset.value if preset is not None else None,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        optimiser=optimiser.value,
+        lr_scale=lr_scale,
+        precision=None if precision is TrainingPrecision.AUTO else precision.value,
+        looks=looks,
+        guidance=guidance,
+        random_crop=random_crop,
+        flip=not no_flip,
+        without=tuple(without or ()),
+        freeze=tuple(freeze or ()),
+        imagenet=imagenet,
+        imagenet_local=imagenet_local,
+        init=init,
+    )
+    clips = training.Data(data, videos, val_fraction, task.value, workers)
+    training.run_training(clips, asked, output, device, resume=resume, as_json=as_json)
 
 
 @app.command()

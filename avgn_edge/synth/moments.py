@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,16 +31,24 @@ def draw_times(rng: np.random.Generator, duration: float, count: int = 16) -> np
 
 
 def compose_moments(
-    plan: ClipPlan, sources: Sources, times: npt.NDArray[np.floating] | Sequence[float]
+    plan: ClipPlan,
+    sources: Sources,
+    times: npt.NDArray[np.floating] | Sequence[float],
+    jpeg_quality: int | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Return what inference would decode at each moment of a clip.
 
     frames: uint8 [n, 256, 256, 3], RGB, the whole frame squeezed; windows: float32 [n, 15600], 16 kHz, centred.
+    `jpeg_quality`: what a video encoder would lose is lost to JPEG.
     """
     image = pillow()
     frames = np.empty((len(times), FRAME_SIDE, FRAME_SIDE, 3), dtype=np.uint8)
     for place, time_s in enumerate(times):
         whole = image.fromarray(render_frame(plan, sources, float(time_s)))
+        if jpeg_quality is not None:
+            file = BytesIO()
+            whole.save(file, "JPEG", quality=jpeg_quality)
+            whole = image.open(file)
         frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), image.Resampling.BILINEAR))
     return frames, cut_windows(render_audio(plan, sources, SAMPLE_RATE), times)
 

@@ -39,13 +39,15 @@ UNREADABLE_BLUR = (0.2, 0.4)  # Gaussian sigma, of the card's size
 class Variation:
     """How far training may change the recordings of a few speakers and the objects of a few hands."""
 
-    speed: tuple[float, float] = (0.85, 1.2)
-    tilt_db: float = 4.0
+    speed: tuple[float, float] = (0.8, 1.3)
+    tilt_db: float = 6.0
     gain_db: float = 3.0
     shift: float = 0.06
     scale: tuple[float, float] = (0.85, 1.12)
     shear: float = 0.2
     thicker_or_thinner: float = 0.4
+    jpeg_quality: tuple[int, int] | None = (15, 90)
+    """Stands in for compression, where clips are composed straight to arrays."""
 
 
 @dataclass(frozen=True)

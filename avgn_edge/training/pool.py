@@ -1,4 +1,4 @@
-"""Composed clips as arrays on disk: what training reads, without a video file in between."""
+"""Clips as arrays on disk: composed without a video file in between, or decoded once from the files of a set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.datasets import read_dataset
+from avgn_edge.evaluation.when_and_where import read_truth
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.logmel import log_mel
+from avgn_edge.media.opening import open_clip
 from avgn_edge.media.windows import HEARD_PEAK
 from avgn_edge.synth.moments import compose_moments, draw_times
 from avgn_edge.synth.plan import HEIGHT, WIDTH, ClipPlan, Variation, card_centre, clip_rng, episode_at, plan_clip
@@ -88,13 +91,50 @@ def compose_pool(
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done"
     if not done.exists():
-        for name, (dtype, shape) in _FIELDS.items():
-            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(clips, *shape)).flush()
+        _create(folder, clips)
         compose = partial(_compose_some, folder, sources, seed, times, variation)
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as processes:
             list(processes.map(compose, np.array_split(np.arange(clips), max(workers, clips // 20))))
         done.touch()
     return Pool(**_open(folder, "r"))
+
+
+def decode_pool(folder: Path, data: Path, classes: tuple[str, ...]) -> Pool:
+    """Decode the clips of a composed set (`labels.csv` and `truth.json` in `data`) at the centres of their bins.
+
+    Or open what an earlier call left in `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "done"
+    if not done.exists():
+        clips, truth = read_dataset(data).clips, read_truth(data) or {}
+        _create(folder, len(clips))
+        arrays = _open(folder, "r+")
+        for row, labelled in enumerate(clips):
+            with open_clip(labelled.path) as clip:
+                windows, arrays["heard"][row] = clip.windows()
+                arrays["frames"][row] = np.stack(clip.frames(range(MOMENTS)))
+                times = [moment.time_s for moment in clip.moments]
+            arrays["spectrograms"][row] = log_mel(windows)
+            arrays["label"][row] = classes.index(labelled.labels[0])
+            for moment, time_s in enumerate(times):
+                known = truth[labelled.name]
+                episode, card = known.episode_at(time_s), known.card_at(time_s)
+                arrays["seen"][row, moment] = card is not None
+                arrays["spoken"][row, moment] = episode is not None and episode.heard
+                arrays["card"][row, moment] = (np.nan, np.nan) if card is None else _in_frame(*card)
+        done.touch()
+    return Pool(**_open(folder, "r"))
+
+
+def _create(folder: Path, clips: int) -> None:
+    for name, (dtype, shape) in _FIELDS.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(clips, *shape)).flush()
+
+
+def _in_frame(x: float, y: float) -> tuple[float, float]:
+    """From pixels of the composed frame to those of the network's."""
+    return x * _GEOMETRY.resize / WIDTH - _GEOMETRY.offset, y * _GEOMETRY.resize / HEIGHT - _GEOMETRY.offset
 
 
 def _open(folder: Path, mode: Literal["r", "r+"]) -> dict[str, NDArray[Any]]:
@@ -109,7 +149,9 @@ def _compose_some(
         rng = clip_rng(seed, index)
         plan = plan_clip(rng, sources, sources.classes[index % len(sources.classes)], variation)
         moments = times(rng, plan)
-        frames, windows = compose_moments(plan, sources, moments)
+        qualities = None if variation is None else variation.jpeg_quality
+        quality = None if qualities is None else int(rng.integers(*qualities, endpoint=True))
+        frames, windows = compose_moments(plan, sources, moments, quality)
         arrays["frames"][index] = frames[:, _INSIDE, _INSIDE]
         arrays["spectrograms"][index] = log_mel(windows)
         arrays["heard"][index] = np.abs(windows).max(axis=1) > HEARD_PEAK
@@ -120,11 +162,7 @@ def _compose_some(
             arrays["spoken"][index, moment] = episode is not None and episode.heard
             centre = (np.nan, np.nan)
             if episode is not None and episode.seen:
-                x, y = card_centre(episode.card, episode.start, episode.end, time_s)
-                centre = (
-                    x * _GEOMETRY.resize / WIDTH - _GEOMETRY.offset,
-                    y * _GEOMETRY.resize / HEIGHT - _GEOMETRY.offset,
-                )
+                centre = _in_frame(*card_centre(episode.card, episode.start, episode.end, time_s))
             arrays["card"][index, moment] = centre
     for array in arrays.values():
         array.flush()  # type: ignore[attr-defined]

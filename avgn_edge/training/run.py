@@ -1,0 +1,186 @@
+"""The training run: epochs of steps, validation and checkpoints, which can be interrupted at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from avgn_edge.errors import AvgnEdgeError, DataError
+from avgn_edge.models import checkpoint
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.training.batch import Batch
+from avgn_edge.training.distributed import World
+from avgn_edge.training.interruption import Interruption
+from avgn_edge.training.monitor import Monitor, Silent
+from avgn_edge.training.objective import Objective
+from avgn_edge.training.optimiser import make_optimiser, make_schedule, train_mode
+from avgn_edge.training.settings import TrainingSettings
+from avgn_edge.training.source import BatchSource
+from avgn_edge.training.state import Progress, StateFile, identity
+
+Validation = Callable[[AVGN], Mapping[str, float]]
+"""Scores a network on held-out clips, by name; of the first score, the larger is the better."""
+
+
+def state_path(output: Path) -> Path:
+    """Return where the state of the run that writes `output` is kept."""
+    return output.with_name(output.name + ".state")
+
+
+def best_path(output: Path) -> Path:
+    """Return where the checkpoint of the best validation is kept."""
+    return output.with_name(f"{output.stem}.best{output.suffix}")
+
+
+def check_output(output: Path, *, resume: bool) -> bool:
+    """Return whether there is a state to resume from; DataError where training would overwrite what it should not.
+
+    To resume where nothing was written yet is to begin: a job that is restarted again and again needs one command only.
+    """
+    what, state = f"training to {output}", state_path(output)
+    if output.is_dir() or not output.parent.is_dir():
+        why = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
+        raise DataError(what, why, "give a file in a folder that is there")
+    if resume and output.exists() and not state.exists():
+        raise DataError(what, f"there is a checkpoint, but no {state.name} to resume from", "give another name")
+    for path in (state, output, best_path(output)):
+        if path.exists() and not resume:
+            raise DataError(what, f"there is {path.name} already", "go on with --resume, or give another name")
+    return state.exists()
+
+
+def train(
+    model: AVGN,
+    source: BatchSource,
+    settings: TrainingSettings,
+    *,
+    validation: Validation | None,
+    output: Path,
+    resume: bool,
+    monitor: Monitor,
+    device: torch.device,
+    data: str = "",
+    save_every_s: float = 300.0,
+    world: World | None = None,
+) -> None:
+    """Train `model` in place, in evaluation mode afterwards (AVGN, 3.4, C.1).
+
+    After each epoch `output` is the network so far, and `best_path(output)` the one with the best validation. The
+    state to resume from is kept in `state_path(output)`: after each epoch, every `save_every_s` seconds, and on SIGINT
+    or SIGTERM, which end the run by KeyboardInterrupt after the step under way. On one machine and number of threads a
+    run that was interrupted makes the same losses and weights as one that was not, bit for bit on a CPU.
+
+    `data` is a fingerprint of the data; a state of other data, settings or network is not resumed from. Of several
+    processes, each with its own `world` and `source`, only the first writes, validates, and tells `monitor`.
+
+    DataError: see `check_output` and `StateFile.load`. AvgnEdgeError: a loss or a gradient is not finite.
+    """
+    world = world or World()
+    found = check_output(output, resume=resume)
+    model.to(device)
+    for encoder in (model.audio_encoder, model.global_encoder, model.local_encoder):
+        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train_mode(model, settings)  # before DDP looks at what has gradients
+    optimiser = make_optimiser(model, settings)
+    schedule = make_schedule(optimiser, settings, settings.epochs * source.batches)
+    run = identity(model, settings, data, source.batches, world.size)
+    state = StateFile(state_path(output), model, optimiser, schedule, run)
+    progress = state.load() if found else Progress()
+    step = _Step(Objective(model, settings), optimiser, world, device)
+    monitor = monitor if world.first else Silent()
+    saved = monotonic()
+    with Interruption(monitor.stopping, patient=world.size > 1) as interruption:
+        for epoch in range(progress.epoch, settings.epochs):
+            train_mode(model, settings)
+            for batch in source.epoch(epoch, progress.step):
+                terms, stop = step(batch, epoch * source.batches + progress.step, interruption)
+                schedule.step()
+                progress.add(terms)
+                monitor.step(epoch, progress.step - 1, source.batches, terms)
+                if world.first and (stop or monotonic() - saved >= save_every_s):
+                    state.save(progress)
+                    saved = monotonic()
+                if stop:
+                    raise KeyboardInterrupt
+            means = progress.means
+            scores = _finish_epoch(model, output, validation, progress, world)
+            progress.next_epoch()
+            if world.first:
+                state.save(progress)
+                saved = monotonic()
+            monitor.epoch_done(epoch, means, scores)
+            # The others wait here for the first. One that was asked to stop meanwhile says so in the next step.
+            world.wait()
+    model.eval()
+
+
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Make what a step draws a function of the seed, the process and the number of the step, and of nothing else."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0] >> 1))
+
+
+class _Step:
+    """One step of the optimiser."""
+
+    def __init__(self, objective: Objective, optimiser: Optimizer, world: World, device: torch.device) -> None:
+        self._objective = objective
+        self._settings = objective.settings
+        self._wrapped = world.wrapped(objective)
+        self._optimiser = optimiser
+        self._world = world
+        self._device = device
+        self._parameters = [value for value in objective.parameters() if value.requires_grad]
+
+    def __call__(self, batch: Batch, number: int, interruption: Interruption) -> tuple[dict[str, float], bool]:
+        """Take it; return the loss terms, averaged over the processes, and whether any process was asked to stop."""
+        settings = self._settings
+        seed_step(settings.seed, self._world.rank, number)
+        looks = None if settings.looks is None or number % settings.all_looks_every == 0 else settings.looks
+        losses: dict[str, Tensor] = self._wrapped(batch.to(self._device), looks)
+        self._optimiser.zero_grad()
+        self._objective.total(losses).backward()  # type: ignore[no-untyped-call]
+        asked = torch.tensor(float(interruption.asked), device=self._device)
+        told = self._world.mean(torch.stack([*(value.detach().float() for value in losses.values()), asked])).tolist()
+        terms = dict(zip(losses, told, strict=False))
+        for name, value in terms.items():
+            if not isfinite(value):
+                raise _not_finite(f"the loss term {name}", value, number)
+        gradients = [value.grad for value in self._parameters if value.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            raise _not_finite("the norm of the gradient", float(norm), number)
+        if settings.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, settings.clip_norm, norm)
+        self._optimiser.step()
+        return terms, told[-1] > 0
+
+
+def _finish_epoch(
+    model: AVGN, output: Path, validation: Validation | None, progress: Progress, world: World
+) -> Mapping[str, float]:
+    """Validate, and write the checkpoints."""
+    if not world.first:
+        return {}
+    model.eval()
+    scores = validation(model) if validation is not None else {}
+    checkpoint.save(model, output)
+    score = next(iter(scores.values()), None)
+    if score is not None and (progress.best is None or score > progress.best):
+        checkpoint.save(model, best_path(output))
+        progress.best = score
+    return scores
+
+
+def _not_finite(what: str, value: float, step: int) -> AvgnEdgeError:
+    return AvgnEdgeError(
+        f"training, step {step}",
+        f"{what} is {value}",
+        "use lower learning rates or float32; what was saved before is kept",
+    )

@@ -1,0 +1,136 @@
+"""What an interrupted run goes on from: one file beside the checkpoint, there as a whole or not at all.
+
+No state of a random generator is in it: every step draws from a generator that is seeded with the number of the step
+(`run.seed_step`), so that nothing that draws in between - a validation, a loader - can make a resumed run another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from avgn_edge.errors import DataError
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.training.settings import TrainingSettings
+
+FORMAT = "avgn-edge training state 1"
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    """Epochs that are done."""
+    step: int = 0
+    """Steps of the epoch under way that are done."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Sums over those steps of each loss term."""
+    best: float | None = None
+    """The best validation so far."""
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        """Count one step."""
+        self.step += 1
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of the loss terms of the epoch under way."""
+        return {name: value / self.step for name, value in self.sums.items()}
+
+    def next_epoch(self) -> None:
+        """Finish the epoch under way."""
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """Reads and writes everything that changes in training."""
+
+    path: Path
+    model: AVGN
+    optimiser: Optimizer
+    schedule: LambdaLR
+    identity: str
+    """JSON of what must be the same for a run to go on: see `identity`."""
+
+    def save(self, progress: Progress) -> None:
+        """Write; a kill at any moment leaves the last state or this one."""
+        content = {
+            "format": FORMAT,
+            "identity": self.identity,
+            "progress": asdict(progress),
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        partial = self.path.with_name(self.path.name + ".partial")
+        try:
+            with partial.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def load(self) -> Progress:
+        """Bring everything to where the run stopped; DataError for another run's file, or a damaged one."""
+        what = f"cannot resume from {self.path}"
+        anew = "delete it to train anew"
+        try:
+            content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            known, there = content["format"] == FORMAT, json.loads(content["identity"])
+        except Exception as error:  # a damaged pickle raises what it likes
+            raise DataError(what, f"it cannot be read ({type(error).__name__})", anew) from error
+        if not known:
+            raise DataError(what, f"it is not {FORMAT!r}", anew)
+        differing = list(_differences(there, json.loads(self.identity)))
+        if differing:
+            shown = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
+            raise DataError(what, f"this run is another one: {shown}", f"repeat the options of that run, or {anew}")
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.schedule.load_state_dict(content["schedule"])
+        return Progress(**content["progress"])
+
+
+def identity(model: AVGN, settings: TrainingSettings, data: str, batches: int, processes: int) -> str:
+    """Describe what a run is, for `StateFile`: network, settings, and `data`, a fingerprint of any kind."""
+    return json.dumps(
+        {
+            "network": json.loads(model.settings.to_json()),
+            "training": asdict(settings),
+            "data": data,
+            "batches": batches,
+            "processes": processes,
+        }
+    )
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    for name in sorted({*there, *here}):
+        before, now = there.get(name), here.get(name)
+        if before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, f"{within}{name} ")
+        elif name == "data":
+            yield "the data are others"
+        else:
+            yield f"{within}{name} was {_short(before)}, now {_short(now)}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

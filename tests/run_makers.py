@@ -1,0 +1,84 @@
+"""What the tests of training runs share: a network for small frames, random batches, and a monitor that remembers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from network_makers import LABELS, tiny_settings
+
+from avgn_edge.models.avgn import AVGN
+from avgn_edge.training.batch import Batch
+from avgn_edge.training.monitor import Silent
+from avgn_edge.training.run import train
+from avgn_edge.training.settings import LearningRates, TrainingSettings
+
+SIDE = 64
+SETTINGS = TrainingSettings(
+    epochs=2, batch=2, rates=LearningRates(1e-3, 2e-3, 1e-2, 2e-4, 1e-2), looks=4, all_looks_every=3, clip_norm=5.0
+)
+
+
+def small_model(seed=0, **changes):
+    torch.manual_seed(seed)
+    return AVGN(tiny_settings(frame_size=SIDE, patch_size=32, **changes))
+
+
+def random_batch(seed, task="single-label"):
+    rng = np.random.default_rng(seed)
+    classes = len(LABELS)
+    target = rng.integers(0, classes, 2) if task == "single-label" else rng.integers(0, 2, (2, classes)) + np.float32(0)
+    return Batch(
+        torch.from_numpy(rng.integers(0, 256, (2, 16, SIDE, SIDE, 3), dtype=np.uint8)),
+        torch.from_numpy(rng.normal(-3, 2, (2, 16, 1, 96, 64)).astype(np.float32)),
+        torch.from_numpy(rng.random((2, 16)) < 0.8),
+        torch.from_numpy(target),
+    )
+
+
+class RandomSource:
+    """Random batches, the same for the same epoch and number; `spoil` may change one on its way out."""
+
+    def __init__(self, batches=3, task="single-label", rank=0, spoil=lambda _epoch, _number, batch: batch):
+        self.batches = batches
+        self._task, self._rank, self._spoil = task, rank, spoil
+
+    def epoch(self, number, first=0):
+        for place in range(first, self.batches):
+            torch.rand(3)  # whatever a source draws must not matter
+            yield self._spoil(number, place, random_batch((self._rank, number, place), self._task))
+
+
+class Remembers(Silent):
+    """Keeps all it hears."""
+
+    def __init__(self):
+        self.steps, self.epochs = {}, {}
+
+    def step(self, epoch, step, _steps, terms):
+        self.steps[epoch, step] = dict(terms)
+
+    def epoch_done(self, epoch, means, validation):
+        self.epochs[epoch] = dict(means), dict(validation)
+
+
+def run_training(output, **changes):
+    """Train `small_model` on random batches for two epochs of three steps; return the model and what was heard."""
+    options = {
+        "model": small_model(),
+        "source": RandomSource(),
+        "settings": SETTINGS,
+        "validation": None,
+        "resume": False,
+        "monitor": Remembers(),
+        "device": torch.device("cpu"),
+        "save_every_s": 0.0,
+        **changes,
+    }
+    train(output=output, **options)
+    return options["model"], options["monitor"]
+
+
+def same_weights(one, other):
+    """Whether all parameters and buffers are equal, bit for bit."""
+    there = other.state_dict()
+    return all(torch.equal(value, there[name]) for name, value in one.state_dict().items())
