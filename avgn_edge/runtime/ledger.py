@@ -55,6 +55,7 @@ class Ledger:
         self._cost = cost
         self._pace = pace
         self._started = time.perf_counter()
+        self._most_macs = budget.macs
         self.runs: list[Run] = []
         self.spent_macs = 0
         self.spent_s: dict[str, float] = {}
@@ -65,11 +66,16 @@ class Ledger:
 
     def affords(self, *runs: Run) -> bool:
         """Whether all of these runs fit into what is left."""
-        if self._budget.macs is not None and self.spent_macs + self.price(*runs) > self._budget.macs:
+        if self._most_macs is not None and self.spent_macs + self.price(*runs) > self._most_macs:
             return False
         if self._budget.seconds is None:
             return True
         return self.elapsed_s + self._expect(runs) <= self._budget.seconds
+
+    def spend_at_most(self, *runs: Run) -> None:
+        """Lower what is left to the price of these runs."""
+        most = self.spent_macs + self.price(*runs)
+        self._most_macs = most if self._most_macs is None else min(most, self._most_macs)
 
     def charge(self, run: Run, seconds: float) -> None:
         """Note that a run happened and how long it took."""

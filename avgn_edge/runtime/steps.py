@@ -85,6 +85,8 @@ class StepLoop:
             yield state
             return
         planned = self._plan()
+        if planned.at_most is not None and not self._ledger.timed:
+            self._ledger.spend_at_most(*planned.at_most)
         if state.heard.any():
             yield state
         self._glance_first(planned.glances)

@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
         "--without", action="append", default=[], metavar="PART", help="an ablation; may be given several times"
     )
     parser.add_argument("--guidance", type=float, default=RECIPE.losses.guidance, help="weight of the hint for π")
+    parser.add_argument("--random-crop", type=float, default=0.0, help="weight of AdaFocusV2's second, random patch")
     parser.add_argument("--whole-clip-targets", action="store_true", help="ψ hears all of the clip in Eq. 11")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     parser.add_argument("--seed", type=int, default=0)
@@ -123,9 +124,13 @@ def main() -> None:
     seeds = [int(seed) for seed in np.random.SeedSequence(options.seed).generate_state(4)]
     varied, work = Variation(), options.work
     warm_train = compose(work / "warm", train_media, options.warm_clips, seeds[0], pools.half_in_episodes, varied)
-    warm_val = compose(work / "warm-val", val_media, 100, seeds[1], pools.half_in_episodes)
+    warm_val = compose(work / "warm-val", val_media, min(100, options.warm_clips), seeds[1], pools.half_in_episodes)
     settings = replace(RECIPE, epochs=options.epochs, looks=options.looks, own_moment=not options.whole_clip_targets)
-    settings = replace(settings, losses=replace(settings.losses, guidance=options.guidance), seed=options.seed)
+    settings = replace(
+        settings,
+        losses=replace(settings.losses, guidance=options.guidance, random_crop=options.random_crop),
+        seed=options.seed,
+    )
     network, settings = without(options.without, preset("small", sources.classes), settings)
     model = AVGN(network)
     if options.imagenet is not None:
