@@ -93,7 +93,7 @@ def _truth(described: Mapping[str, Any]) -> Truth:
             float(one["start"]),
             float(one["end"]),
             bool(one["seen"]),
-            bool(one["heard"]),
+            bool(one.get("heard", False)),
             tuple(_box(*box) for box in one["boxes"]),
         )
         for one in described["episodes"]

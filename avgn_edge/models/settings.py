@@ -59,7 +59,7 @@ class Settings:
     # f_C
     classifier_dim: int = 4096
     dropout: float = 0.2
-    # Ablations (Tables 3, 5 and 7): the network without one of its parts
+    # Ablations (Tables 4–6): the network without one of its parts
     audio: bool = True
     """False: every moment has the no-audio token."""
     sampling: Sampling = "av-test"

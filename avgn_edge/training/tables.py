@@ -1,8 +1,8 @@
 """The paper's tables on a composed set: `python -m avgn_edge.training.tables CHECKPOINT --data SET --work FOLDER`.
 
 One network, each question asked of it by switching off what the question is about: saliency against uniform sampling at
-the same k (Table 3), the patch (Table 4), T_G (Table 6), a modality. Networks trained without a part are given as
-further checkpoints and compared at the same k (Table 7).
+the same k (Table 5), the patch (Table 6), T_G (Table 3), a modality. Networks trained without a part are given as
+further checkpoints and compared at the same k (Tables 4 and 7).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def check_answer(answer):
         assert list(moment) == MOMENT_KEYS
         assert 0 <= moment["time_s"] <= answer["duration_s"] + 1e-6
         assert isinstance(moment["glanced"], bool)
-        assert moment["saliency"] is None or 0 <= moment["saliency"] <= 1
+        assert moment["saliency"] is None or math.isfinite(moment["saliency"])  # trained towards 0…1
         assert (moment["rank"] is None) == (moment["box"] is None)
         assert (moment["label"] is None) == (moment["score"] is None)
     ranks = sorted(moment["rank"] for moment in answer["moments"] if moment["rank"] is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,7 +20,6 @@ from avgn_edge.errors import DataError  # noqa: E402
 from avgn_edge.media import open_clip  # noqa: E402
 from avgn_edge.training import clip_loader  # noqa: E402
 from avgn_edge.training.augment import SILENCE, Augmentation  # noqa: E402
-from avgn_edge.training.clip_cache import cached_clips  # noqa: E402
 from avgn_edge.training.clip_loader import (  # noqa: E402
     ClipMoments,
     Failure,
@@ -346,60 +345,3 @@ def test_a_worker_that_died_is_an_error_in_one_line():
 def test_a_fault_inside_a_worker_stays_what_it_is():
     with pytest.raises(RuntimeError, match="Caught RuntimeError"):
         list(epoch_batches(Breaks("Caught RuntimeError in DataLoader worker process 0."), 0))
-
-
-# --- the cache of a validation set
-
-
-def test_a_cache_gives_what_decoding_does_and_decodes_once(six, tmp_path, monkeypatch):
-    clips = (*six.clips, labelled(tmp_path / "gone.mp4"))
-    for data in (data_of(*clips), data_of(*clips, task="multi-label")):
-        progress = Mock()
-        cached_clips(data, tmp_path / "val.npy", progress=progress)
-        assert progress.call_args_list == [call(i + 1, 7) for i in range(7)]
-        with monkeypatch.context() as patch:
-            patch.setattr(clip_loader, "open_clip", None)
-            cached = cached_clips(data, tmp_path / "val.npy")
-            from_cache = [cached[3, place] for place in range(len(cached))]
-        for item, decoded in zip(from_cache, (ClipMoments(data, None)[0, place] for place in range(7)), strict=True):
-            assert type(item) is type(decoded)
-            assert item.name == decoded.name
-            if isinstance(item, Failure):
-                assert item == decoded
-                continue
-            for part in ("frames", "spectrograms", "heard", "target"):
-                np.testing.assert_array_equal(getattr(item, part), getattr(decoded, part))
-                assert getattr(item, part).dtype == getattr(decoded, part).dtype
-            assert item.warnings == decoded.warnings
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["val.json", "val.npy"]
-
-
-def test_a_cache_of_clips_that_changed_is_made_again(folder, tmp_path):
-    path = tmp_path / "a.mp4"
-    path.write_bytes((folder / "0.mp4").read_bytes())
-    first = cached_clips(data_of(labelled(path)), tmp_path / "val.npy")[0, 0]
-    path.write_bytes((folder / "5.mp4").read_bytes())
-    second = cached_clips(data_of(labelled(path)), tmp_path / "val.npy")[0, 0]
-    third = cached_clips(data_of(labelled(path, end_s=2.0)), tmp_path / "val.npy")[0, 0]
-    relabelled = cached_clips(data_of(labelled(path, "cat", end_s=2.0)), tmp_path / "val.npy")[0, 0]
-    assert not np.array_equal(first.spectrograms, second.spectrograms)
-    assert not np.array_equal(second.frames, third.frames)
-    assert (third.target, relabelled.target) == (0, 2)
-
-
-def test_a_cache_is_read_by_the_same_loader(six, tmp_path):
-    cached = make_loader(cached_clips(six, tmp_path / "val.npy"), Order(6, 4))
-    assert_same(epoch_batches(cached, 0), epoch_batches(val_loader(six, batch=4), 0))
-
-
-def test_a_cache_that_cannot_be_written_is_an_error_and_leaves_nothing(six, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="cannot be written"):
-        cached_clips(six, tmp_path / "file" / "val.npy")
-
-    def full_disk(done, total):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(DataError, match="No space left"):
-        cached_clips(six, tmp_path / "val.npy", progress=full_disk)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
