@@ -8,8 +8,15 @@ SAMPLE := avgn_edge/packaged/sample.mp4
 demo: .venv/.demo
 	@$(BIN)/avgn-edge classify $(SAMPLE)
 
+# In three processes: one that ran everything, with five native libraries loaded and over 1,500 tests behind it, ended in
+# a segmentation fault whose cause is not found yet. The last one runs whatever the first two do not name.
+PART1 := tests/bundle tests/cli tests/datasets tests/evaluation
+PART2 := tests/export tests/media tests/models
+
 test: .venv/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PART1)
+	$(BIN)/python -m pytest $(PART2)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PART1) $(PART2))
 
 lint: .venv/.test
 	$(BIN)/ruff check .
