@@ -115,6 +115,15 @@ def classify(
         SamplingName,
         typer.Option(help="Frames from key frames nearby, or from the centre of each sixteenth of the clip."),
     ] = SamplingName.CHEAP,
+    exit_risk: Annotated[
+        float | None,
+        typer.Option(
+            "--exit-risk", metavar="R", help="Stop early where that changes the answer in at most this share of clips."
+        ),
+    ] = None,
+    average: Annotated[
+        str | None, typer.Option("--average", metavar="B", help="Compute to spend on a clip in the mean, as 1gflops.")
+    ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in folders inside folders too.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -127,6 +136,7 @@ def classify(
     asked = Budget.parse(budget)
     with Recognizer.open(model, device, precision, threads=threads) as recognizer:
         recognizer.check_budget(asked)
+        recognizer.strategy(asked, exit_risk=exit_risk, average=average)
         found = list(find_clips(clips, recursive=recursive))
         writer = JsonLines() if as_json else AlignedLines(found, recognizer.labels)
         code = classify_clips(
@@ -135,6 +145,8 @@ def classify(
             asked,
             sampling.value,
             top=top or (5 if as_json else 1),
+            exit_risk=exit_risk,
+            average=average,
             writer=writer,
             debug=context.obj,
         )
@@ -157,20 +169,93 @@ def export(
         str | None, typer.Option("--licence", metavar="TEXT", help="The licence of the weights.")
     ] = None,
     precisions: Annotated[
-        str, typer.Option("--precisions", metavar="LIST", help="Those to write; this version knows fp32.")
-    ] = "fp32",
+        str | None,
+        typer.Option("--precisions", metavar="LIST", help="Of fp32,fp16,int8. [default: fp32; with clips, all]"),
+    ] = None,
+    calibration_data: Annotated[
+        Path | None, typer.Option("--calibration-data", metavar="PATH", help="Labelled clips, as for evaluate.")
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of the clips.")] = None,
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", metavar="POINTS", help="Of top-1 that another precision may lose.")
+    ] = 1.0,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Make a bundle of a checkpoint. Every graph is compared with PyTorch before it is written."""
+    """Make a bundle of a checkpoint. Every graph is compared with PyTorch before it is written.
+
+    With labelled clips the bundle is calibrated too: see calibrate.
+    """
+    from avgn_edge.terminal import calibrate as calibrating
     from avgn_edge.terminal import export as exporting
 
-    exporting.check_precisions(precisions)
+    chosen = exporting.choose_precisions(precisions, calibration_data)
+    most_lost = calibrating.check_loss(max_loss)
     folder = output or exporting.folder_beside(checkpoint)
-    made = exporting.export_checkpoint(checkpoint, folder, name, licence)
+    made, calibration = exporting.export_checkpoint(
+        checkpoint,
+        folder,
+        name,
+        licence,
+        chosen,
+        None
+        if calibration_data is None
+        else exporting.Clips(calibration_data, videos, split, most_lost=most_lost, threads=threads),
+    )
     if as_json:
-        lines.json_line(exporting.as_json(made))
+        table = exporting.as_json(made)
+        lines.json_line(table if calibration is None else {**table, **calibrating.as_json(calibration)})
         return
     for line in exporting.as_text(made, str(folder)):
+        lines.data(line)
+    for line in () if calibration is None else calibrating.as_text(calibration, str(folder)):
+        lines.data(line)
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Calibrated where it is, whole or not at all.")],
+    data: Annotated[Path, typer.Option("--data", metavar="PATH", help="Labelled clips, as for evaluate.")],
+    precisions: Annotated[
+        str | None,
+        typer.Option("--precisions", metavar="LIST", help="To add or make anew, of fp16,int8. [default: int8]"),
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of the clips.")] = None,
+    max_loss: Annotated[
+        float, typer.Option("--max-loss", metavar="POINTS", help="Of top-1 that another precision may lose.")
+    ] = 1.0,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Fit a bundle to your clips: INT8 ranges, when to stop early, and what each budget buys.
+
+    A quarter of the clips gives ranges and temperatures, the others thresholds and the figures that are shown.
+    """
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.terminal import calibrate as calibrating
+
+    calibrating.check_extra()
+    opened = Bundle.open(bundle, verify="all")
+    done = calibrating.calibrate_bundle(
+        opened,
+        bundle,
+        data,
+        videos=videos,
+        split=split,
+        precisions=calibrating.wanted_precisions(opened, precisions),
+        most_lost=calibrating.check_loss(max_loss),
+        threads=threads,
+    )
+    if as_json:
+        lines.json_line(calibrating.as_json(done))
+        return
+    for line in calibrating.as_text(done, str(bundle)):
         lines.data(line)
 
 
@@ -190,6 +275,11 @@ def evaluate(
     ] = None,
     budget: Annotated[
         list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
+    ] = None,
+    exit_risk: Annotated[float | None, typer.Option("--exit-risk", metavar="R", help="As for classify.")] = None,
+    average: Annotated[
+        list[str] | None,
+        typer.Option("--average", metavar="B", help="As for classify; may be given several times: a row each."),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", metavar="NAME", help="The part of the set. [default: all of it]")
@@ -214,7 +304,8 @@ def evaluate(
     with Recognizer.open(bundle, device, precision, threads=threads) as recognizer:
         found = measuring.read_clips(data, videos, split)
         rows = []
-        for row in measuring.evaluate_budgets(recognizer, found, budget or ["none"], sampling.value):
+        requests = measuring.requests(budget or [], average or [], exit_risk)
+        for row in measuring.evaluate_requests(recognizer, found, requests, sampling.value):
             rows.append(row)
             if as_json:
                 lines.json_line(row.to_dict())
@@ -246,18 +337,83 @@ def info(
 
 
 @app.command()
-def doctor(as_json: _Json = False) -> None:
-    """Tell what this machine can run. A small graph is really run on each device."""
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="BUNDLE", help="What to time a look of. [default: the packaged one]"),
+    ] = None,
+    prepare: Annotated[
+        str | None,
+        typer.Option(
+            "--prepare", metavar="DEVICE", help="Build what this device's engine caches: minutes for tensorrt."
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="P", help="With --prepare: auto, fp32, fp16, int8.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="With --prepare: CPU threads.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Tell what this machine can run, and how long a look takes: each device really runs a bundle's graphs."""
+    from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
     from avgn_edge.runtime.doctor import examine, problems, versions
     from avgn_edge.terminal import doctor as telling
 
-    findings = versions(), examine(), problems()
+    bundle = Bundle.open(packaged_bundle_path() if model is None else model)
+    if prepare is not None:
+        from avgn_edge.terminal.prepare import as_line, prepare_device
+
+        for row in prepare_device(bundle, prepare, precision, threads):
+            if as_json:
+                lines.json_line(row.to_dict())
+            else:
+                lines.data(as_line(row))
+        return
+    findings = versions(), examine(bundle), problems()
     if as_json:
         lines.json_line(telling.as_json(*findings))
     else:
         for line in telling.as_text(*findings):
             lines.data(line)
     raise typer.Exit(0 if any(health.ok for health in findings[1]) else FAILED)
+
+
+@app.command()
+def bench(
+    clip: Annotated[str | None, typer.Argument(metavar="CLIP", help="A video or sound file.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="BUNDLE", help="[default: the packaged one]")
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", "-b", metavar="B", help="As for classify.")] = "none",
+    device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads.")] = None,
+    sampling: Annotated[SamplingName, typer.Option(help="As for classify.")] = SamplingName.CHEAP,
+    save: Annotated[
+        bool, typer.Option("--save", help="Measure the device profile with care, and keep it for time budgets.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Tell where the time goes: decoding, front end, each graph, orchestration; medians of several runs."""
+    from avgn_edge.runtime.bench import bench as run_bench
+    from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.terminal import bench as telling
+
+    telling.check_request(clip, save=save)
+    asked = Budget.parse(budget)
+    with Recognizer.open(model, device, precision, threads=threads) as recognizer:
+        recognizer.check_budget(asked)
+        if save:
+            lines.note(f"device profile: {telling.save_profile(recognizer)}")
+        if clip is None:
+            return
+        done = run_bench(recognizer, clip, asked, sampling=sampling.value)
+    if as_json:
+        lines.json_line(done.to_dict())
+        return
+    for line in telling.as_text(done):
+        lines.data(line)
 
 
 @app.command()

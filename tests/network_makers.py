@@ -7,19 +7,24 @@ moments differ in saliency, and probabilities are neither uniform nor certain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.manifest import GRAPHS, ExitSettings, GraphCost, GraphFile, Manifest, RuntimeSettings, TensorSpec
+from avgn_edge.bundle.exits import ExitSettings
+from avgn_edge.bundle.manifest import GRAPHS, GraphCost, GraphFile, Manifest, RuntimeSettings, TensorSpec
 from avgn_edge.media.arrays import ArrayClip
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.engines.engine import DeviceReport
+from avgn_edge.runtime.ledger import Ledger, Run
 
 LABELS = ("dog", "rain", "violin", "train", "zwölf ✓", "nothing")
 SECONDS, RATE = 16, 16_000
@@ -173,13 +178,23 @@ def _spread(layer, outputs, deviation: float) -> None:
 # ---- a recognizer without networks ----------------------------------------------------------------------------------
 
 
+REAL_COST = {  # MACs of the preset `small`, rounded
+    "audio_encoder": (0, 12_000_000),
+    "global_encoder": (0, 300_000_000),
+    "saliency": (8_000_000, 0),
+    "spatial": (20_000_000, 0),
+    "local_encoder": (0, 98_000_000),
+    "classifier": (3_000_000, 0),
+}
+
+
 class FakeSession:
     """A graph that answers with random arrays of the right shapes: a function of its seed and of what it is given."""
 
     def __init__(self, engine: FakeEngine, graph: str) -> None:
         self._engine, self._graph = engine, graph
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]], _keep: Collection[str] = ()) -> dict[str, NDArray[Any]]:
         return self._engine.answer(self._graph, inputs)
 
 
@@ -187,6 +202,7 @@ class FakeEngine:
     """Counts what is run; `answers` may replace a graph's outputs."""
 
     device = "fake"
+    int8_variant = "u8s8"
 
     def __init__(self, manifest: Manifest, seed: int = 0) -> None:
         self._settings, self._labels = manifest.settings, len(manifest.labels)
@@ -196,7 +212,7 @@ class FakeEngine:
         self.frames_seen: list[NDArray[np.uint8]] = []
         self.report = DeviceReport("fake", "fake", "fake", "0")
 
-    def open(self, path: Path) -> FakeSession:
+    def open(self, path: Path, _precision: str = "fp32") -> FakeSession:
         return FakeSession(self, path.stem)
 
     def answer(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -229,6 +245,71 @@ class FakeEngine:
         return {**out, "moment_logits": random(1, self._labels)}
 
 
+class ItemwiseEngine(FakeEngine):
+    """Answers with functions of every byte of what is given: an item's are the same alone and among others.
+
+    What was left out, given twice or in another order shows in everything that follows from it.
+    """
+
+    def answer(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        s, labels = self._settings, self._labels
+        first = next(iter(inputs.values()))
+        items = [first[at : at + 1] for at in range(len(first))]
+        self.items[graph].append(len(items) if graph.endswith("_encoder") else 1)
+        width = {
+            "audio_encoder": s.audio_dim,
+            "global_encoder": 5 * s.global_dim + labels,
+            "local_encoder": s.local_dim,
+            "saliency": self._moments,
+            "spatial": 2 + s.policy_state,
+            "classifier": 2 * labels + s.classifier_state,
+        }[graph]
+        if not graph.endswith("_encoder"):
+            made = self._normal(graph, width, *inputs.values())
+            if graph == "saliency":
+                return {"saliency": made}
+            if graph == "spatial":
+                corner = self._travel / (1 + np.exp(-made[:2]))
+                return {"top_left": corner[None].astype(np.float32), "next_state": made[None, 2:]}
+            answer, moment, state = np.split(2 * made[None], [labels, 2 * labels], axis=1)
+            return {"logits": answer, "moment_logits": moment, "next_state": state}
+        rows = np.stack([self._normal(graph, width, item) for item in items])
+        if graph == "local_encoder":
+            return {"features": rows}
+        if graph == "audio_encoder":
+            return {"features": rows, "logits": 2 * self._normal("audio_logits", labels, first)[None]}
+        self.frames_seen += list(first)
+        maps, features, logits = np.split(rows, [4 * s.global_dim, 5 * s.global_dim], axis=1)
+        return {"feature_map": maps.reshape(-1, s.global_dim, 2, 2), "features": features, "logits": 2 * logits}
+
+    def _normal(self, what: str, count: int, *given: NDArray[Any]) -> NDArray[np.float32]:
+        seen = crc32(what.encode())
+        for array in given:
+            seen = crc32(np.ascontiguousarray(array).tobytes(), seen)
+        return np.random.default_rng((self._seed, seen)).normal(size=count).astype(np.float32)
+
+
+class WatchedLedger(Ledger):
+    """Keeps a permission for each run that `affords` said yes to, and demands it when the run is charged."""
+
+    permitted: Counter[str]
+
+    def affords(self, *runs: Run) -> bool:
+        answer = super().affords(*runs)
+        if answer:
+            self.permitted = Counter()
+            for run in runs:
+                self.permitted[run.graph] += run.items
+        return answer
+
+    def charge(self, run: Run, seconds: float) -> None:
+        listening = run.graph in {"audio_encoder", "decode_audio", "front_end"}  # checked before the clip is opened
+        if not listening and run.graph not in {"open", "decode", "finish"}:
+            self.permitted[run.graph] -= run.items
+            assert self.permitted[run.graph] >= 0, f"{run} was not asked for"
+        super().charge(run, seconds)
+
+
 class FakeBundle:
     """A bundle without files."""
 
@@ -237,8 +318,9 @@ class FakeBundle:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.precisions = manifest.precisions
+        self.hash = uuid4().hex  # no two share a device profile
 
-    def graph_bytes_path(self, _precision: str, graph: str) -> Path:
+    def graph_bytes_path(self, _precision: str, graph: str, _variant: str = "u8s8") -> Path:
         return Path(f"{graph}.onnx")
 
 
@@ -290,16 +372,16 @@ def fake_manifest(
 
 
 class FakeClip:
-    """A clip that costs nothing to make: flat frames that show their own moment's number."""
+    """A clip that costs nothing to make: flat frames that show their own moment's number and the clip's seed."""
 
     name = "fake-clip"
     duration_s = 16.0
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, heard: NDArray[np.bool_], *, video: bool = True) -> None:
+    def __init__(self, heard: NDArray[np.bool_], *, video: bool = True, seed: int = 0) -> None:
         from avgn_edge.media.moments import centred_moments
 
-        self._heard = heard
+        self._heard, self._seed = heard, seed
         self.has_video, self.has_audio = video, bool(heard.any())
         self.display_size = (320, 240) if video else None
         self.moments = centred_moments(self.duration_s, len(heard))
@@ -309,12 +391,15 @@ class FakeClip:
     def conversions(self) -> int:
         return len(self.asked)
 
-    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        return np.zeros((len(self._heard), 15_600), dtype=np.float32), self._heard.copy()
+    def windows(self, limit=None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return np.full((len(self._heard), 15_600), self._seed / 1000, dtype=np.float32), self._heard.copy()
 
-    def frames(self, indices) -> list[NDArray[np.uint8]]:
+    def work(self, indices) -> int:
+        return len(indices)
+
+    def frames(self, indices, deadline=None) -> list[NDArray[np.uint8]]:
         self.asked += list(indices)
-        return [np.full((224, 224, 3), index, dtype=np.uint8) for index in indices]
+        return [np.full((224, 224, 3), (index, index, self._seed % 256), dtype=np.uint8) for index in indices]
 
     def close(self) -> None:
         pass

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from avgn_edge.bundle import _fields as check
+from avgn_edge.bundle.exits import ExitSettings, OperatingPoint
 from avgn_edge.media.order import GLANCE_ORDER
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ ARCHITECTURES = ("avgn",)
 TASKS = ("single-label", "multi-label")
 GRAPHS = ("audio_encoder", "global_encoder", "saliency", "spatial", "local_encoder", "classifier")
 PRECISIONS = ("fp32", "fp16", "int8")
+INT8_VARIANTS = ("u8s8", "s8s8", "symmetric")
+"""Devices differ in the INT8 they take: x86 CPUs and OpenVINO, ARM CPUs, TensorRT. `graphs` holds the first."""
 DTYPES = (
     *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     *("float16", "float32", "float64"),
@@ -203,29 +207,12 @@ class GraphCost:
 
 
 @dataclass(frozen=True)
-class ExitSettings:
-    """When the answer is sure enough to stop: a score in [0, 1], or None for never."""
-
-    confidence: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_dict(cls, value: object, path: str = "exits") -> ExitSettings:
-        """Check and read the JSON form."""
-        got = check.fields(value, path, ("confidence",))
-        confidence = got["confidence"]
-        return cls(None if confidence is None else check.number(confidence, f"{path}.confidence", 0.0, 1.0))
-
-
-@dataclass(frozen=True)
 class Manifest:
     """Everything a bundle says about itself.
 
-    `graphs` is precision → graph → file, with all six graphs for each precision. `cost` is graph → price, the same for
-    every precision. `calibration` and `operating_points` are records of bounded size whose fields calibration decides.
+    `graphs` is precision → graph → file, with all six graphs for each precision. `int8_variants` is variant → graph →
+    file, of the graphs that differ from those of "u8s8", which `graphs` holds. `cost` is graph → price, the same for
+    every precision. `calibration` is a record of bounded size: on what, and how, the bundle was calibrated.
     """
 
     name: str
@@ -238,10 +225,24 @@ class Manifest:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     exits: ExitSettings = field(default_factory=ExitSettings)
     calibration: Mapping[str, check.JsonValue] | None = None
-    operating_points: tuple[Mapping[str, check.JsonValue], ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
+    int8_variants: Mapping[str, Mapping[str, GraphFile]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     architecture: str = "avgn"
     schema_version: int = SCHEMA_VERSION
+
+    def graph_file(self, precision: str, graph: str, variant: str = "u8s8") -> GraphFile | None:
+        """The file of a graph for what computes it; None for an INT8 variant that the bundle does not hold."""
+        if precision != "int8" or variant == "u8s8":
+            return self.graphs[precision][graph]
+        files = self.int8_variants.get(variant)
+        return None if files is None else files.get(graph, self.graphs["int8"][graph])
+
+    @property
+    def files(self) -> tuple[GraphFile, ...]:
+        """Every file the manifest names."""
+        folders = (*self.graphs.values(), *self.int8_variants.values())
+        return tuple(file for graphs in folders for file in graphs.values())
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -263,10 +264,14 @@ class Manifest:
                 precision: {name: graph.to_dict() for name, graph in graphs.items()}
                 for precision, graphs in self.graphs.items()
             },
+            "int8_variants": {
+                variant: {name: graph.to_dict() for name, graph in graphs.items()}
+                for variant, graphs in self.int8_variants.items()
+            },
             "cost": {name: cost.to_dict() for name, cost in self.cost.items()},
             "exits": self.exits.to_dict(),
             "calibration": None if self.calibration is None else dict(self.calibration),
-            "operating_points": [dict(point) for point in self.operating_points],
+            "operating_points": [point.to_dict() for point in self.operating_points],
             "provenance": dict(self.provenance),
         }
 
@@ -285,8 +290,10 @@ class Manifest:
         _check_version(value)
         names = ("schema_version", "name", "architecture", "task", "licence", "labels", "preprocessing", "settings")
         more = ("graphs", "cost", "exits", "calibration", "operating_points", "provenance")
-        got = check.fields(value, "manifest", (*names, *more))
+        got = check.fields(value, "manifest", (*names, *more), ("int8_variants",))  # older ones have no variants
         calibration = got["calibration"]
+        graphs = _graphs(got["graphs"])
+        points = check.sequence(got["operating_points"], "operating_points", 0, 1000)
         manifest = cls(
             schema_version=SCHEMA_VERSION,
             name=_name(got["name"], "name"),
@@ -296,13 +303,14 @@ class Manifest:
             licence=check.text(got["licence"], "licence", MAX_NOTE),
             preprocessing=Preprocessing.from_dict(got["preprocessing"]),
             settings=RuntimeSettings.from_dict(got["settings"]),
-            graphs=_graphs(got["graphs"]),
+            graphs=graphs,
+            int8_variants=_variants(got.get("int8_variants", {}), graphs),
             cost=_costs(got["cost"]),
-            exits=ExitSettings.from_dict(got["exits"]),
+            exits=ExitSettings.from_dict(got["exits"], tuple(graphs)),
             calibration=None if calibration is None else check.record(calibration, "calibration"),
             operating_points=tuple(
-                check.record(point, f"operating_points[{at}]")
-                for at, point in enumerate(check.sequence(got["operating_points"], "operating_points", 0, 1000))
+                OperatingPoint.from_dict(point, tuple(graphs), f"operating_points[{at}]")
+                for at, point in enumerate(points)
             ),
             provenance={
                 key: check.text(item, f"provenance.{key}", MAX_NOTE)
@@ -328,9 +336,22 @@ def _check_together(manifest: Manifest) -> None:
         check.refuse(
             "settings.patch_size", f"{settings.patch_size} is more than {preprocessing.frame_size}, the frame's"
         )
-    for name, value in (("glances", settings.glances), ("looks", settings.looks)):
+    counts = [("settings.glances", settings.glances), ("settings.looks", settings.looks)]
+    for at, point in enumerate(manifest.operating_points):
+        path = f"operating_points[{at}]"
+        counts += [(f"{path}.glances", point.glances), (f"{path}.looks", point.looks)]
+    for precision, tables in manifest.exits.tables.items():
+        counts += [(f"exits.tables.{precision}[{at}].glances", table.glances) for at, table in enumerate(tables)]
+    for path, value in counts:
         if value > preprocessing.moments:
-            check.refuse(f"settings.{name}", f"{value} is more than the {preprocessing.moments} moments")
+            check.refuse(path, f"{value} is more than the {preprocessing.moments} moments")
+    for precision in manifest.graphs:
+        limits = [one for one in manifest.operating_points if one.precision == precision and one.thresholds is None]
+        for sooner, later in pairwise(limits):
+            if later.macs < sooner.macs or later.glances < sooner.glances or later.looks < sooner.looks:
+                check.refuse(
+                    "operating_points", f"the limits of {precision}, or what they buy, fall from one to the next"
+                )
 
 
 def _name(value: object, path: str) -> str:
@@ -384,6 +405,18 @@ def _graphs(value: object) -> dict[str, dict[str, GraphFile]]:
             path = f"graphs.{precision}"
             graphs = check.fields(by_precision[precision], path, GRAPHS)
             result[precision] = {name: GraphFile.from_dict(graphs[name], f"{path}.{name}") for name in GRAPHS}
+    return result
+
+
+def _variants(value: object, graphs: Mapping[str, object]) -> dict[str, dict[str, GraphFile]]:
+    variants = check.fields(value, "int8_variants", (), INT8_VARIANTS[1:])
+    if variants and "int8" not in graphs:
+        check.refuse("int8_variants", "given without graphs in int8")
+    result = {}
+    for variant, files in variants.items():
+        path = f"int8_variants.{variant}"
+        named = check.fields(files, path, (), GRAPHS)
+        result[variant] = {name: GraphFile.from_dict(named[name], f"{path}.{name}") for name in named}
     return result
 
 

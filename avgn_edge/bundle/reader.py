@@ -49,9 +49,8 @@ class Bundle:
         except BundleError as error:
             raise BundleError(f"{folder}: {error.what}", error.why, error.what_to_do) from error
         bundle = cls(folder.resolve(), manifest, hashlib.sha256(data).hexdigest())
-        for graphs in manifest.graphs.values():
-            for graph in graphs.values():
-                _locate(bundle.path, graph)
+        for graph in manifest.files:
+            _locate(bundle.path, graph)
         if isinstance(verify, str):
             verify = manifest.precisions if verify == "all" else (verify,)
         for precision in verify:
@@ -63,22 +62,35 @@ class Bundle:
         """The precisions the bundle holds."""
         return self.manifest.precisions
 
-    def verify(self, precision: str) -> None:
-        """Check the bytes of every graph of one precision, once: hash, and no reference to another file."""
-        for graph in GRAPHS:
-            self.graph_bytes_path(precision, graph)
+    def precisions_for(self, variant: str) -> tuple[str, ...]:
+        """The precisions it holds for a device that computes this INT8 variant."""
+        lacks = variant != "u8s8" and variant not in self.manifest.int8_variants
+        return tuple(name for name in self.precisions if not (name == "int8" and lacks))
 
-    def graph_bytes_path(self, precision: str, graph: str) -> Path:
-        """Return where a graph's ONNX file lies, its bytes checked."""
+    def verify(self, precision: str, variant: str | None = None) -> None:
+        """Check the bytes of every graph of one precision, once: hash, and no reference to another file.
+
+        None for `variant` is all the INT8 variants that the bundle holds.
+        """
+        variants = ("u8s8", *self.manifest.int8_variants) if variant is None else (variant,)
+        for one in variants:
+            for graph in GRAPHS:
+                self.graph_bytes_path(precision, graph, one)
+
+    def graph_bytes_path(self, precision: str, graph: str, variant: str = "u8s8") -> Path:
+        """Return where a graph's ONNX file lies, its bytes checked; `variant` is which INT8 the device computes."""
         if precision not in self.manifest.graphs or graph not in GRAPHS:
             held = ", ".join(self.precisions)
             raise BundleError(str(self.path), f"no graph {graph!r} in {precision!r}", f"choose a precision of {held}")
-        described = self.manifest.graphs[precision][graph]
+        described = self.manifest.graph_file(precision, graph, variant)
+        if described is None:
+            why = f"it holds no INT8 graphs for this kind of device ({variant})"
+            raise BundleError(str(self.path), why, "choose another --precision, or calibrate the bundle again")
         located = _locate(self.path, described)
         with self._lock:
-            if (precision, graph) not in self._verified:
+            if (described.path, described.sha256) not in self._verified:
                 _check_bytes(located, described)
-                self._verified.add((precision, graph))
+                self._verified.add((described.path, described.sha256))
         return located
 
 

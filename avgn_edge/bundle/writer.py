@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avgn_edge.bundle.manifest import GRAPHS, GraphFile, Manifest
+from avgn_edge.bundle.manifest import GraphFile, Manifest
 from avgn_edge.bundle.reader import MANIFEST_NAME, Bundle
 from avgn_edge.errors import BundleError
 
@@ -47,8 +47,8 @@ def write_bundle(
     """Write a bundle to `directory`, replacing a bundle already there whole, and return it opened.
 
     `graph_files` is precision → graph → ONNX bytes or the path of a file, which may lie in the bundle being replaced;
-    `manifest` describes each of them (`describe_graph`). Anything else in an old bundle's folder is kept. Whatever
-    fails, the old bundle stays as it was.
+    an INT8 variant is a key of its own, "int8-s8s8". `manifest` describes each of them (`describe_graph`). Anything
+    else in an old bundle's folder is kept. Whatever fails, the old bundle stays as it was.
     """
     target = Path(directory).resolve()
     check_replaceable(target)
@@ -104,13 +104,14 @@ def check_replaceable(target: Path) -> None:
 def _fill(folder: Path, manifest: Manifest, graph_files: Mapping[str, Mapping[str, bytes | Path]]) -> None:
     data = manifest.to_json()
     checked = Manifest.from_json(data)  # the writer holds itself to what the reader will ask
-    if set(graph_files) != set(checked.graphs):
+    described = {**checked.graphs, **{f"int8-{name}": graphs for name, graphs in checked.int8_variants.items()}}
+    if set(graph_files) != set(described):
         raise BundleError(str(folder), "the graphs' precisions differ from the manifest's", "describe every graph")
-    for precision, graphs in checked.graphs.items():
-        for name in GRAPHS:
+    for precision, graphs in described.items():
+        for name in graphs:
             content = graph_files[precision].get(name)
             if content is None:
-                raise BundleError(str(folder), f"no graph {name} in {precision}", "give all six graphs")
+                raise BundleError(str(folder), f"no graph {name} in {precision}", "give every graph")
             path = folder / graphs[name].path
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_durably(path, content.read_bytes() if isinstance(content, Path) else content)

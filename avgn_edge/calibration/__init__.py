@@ -1,1 +1,1 @@
-"""INT8 ranges, exit thresholds and device profiles."""
+"""What a bundle learns from its user's clips: INT8 ranges, when an answer is sure enough, what each cost buys."""

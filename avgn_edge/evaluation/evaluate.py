@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from avgn_edge.evaluation.when_and_where import Truth, judge
 from avgn_edge.runtime.recognizer import Recognizer, Sampling
 from avgn_edge.runtime.result import Result
 
+if TYPE_CHECKING:
+    from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.media.clip import Clip
+
 MOST_FAILED = 0.1
 """Of a set's clips. Beyond it, what is left says little about the set."""
 _WARM_UP = "1ms"
@@ -26,24 +31,27 @@ def evaluate(
     clips: Sequence[LabelledClip],
     budget: str | None = None,
     *,
+    exit_risk: float | None = None,
+    average: str | None = None,
     truth: Mapping[str, Truth] | None = None,
     sampling: Sampling = "cheap",
     progress: Callable[[], None] = lambda: None,
 ) -> Row:
-    """Classify every clip within one budget and sum up.
+    """Classify every clip within one budget, and with one rule of stopping, and sum up.
 
     Clips that cannot be read, or get no answer within the budget, are skipped and named in the row; more than a tenth
     of them is a DataError, and so is a set none of whose labels the bundle knows. `truth` is by the clips' names;
     `progress` is called after each clip.
     """
     parsed = recognizer.check_budget(budget)
+    recognizer.strategy(parsed, exit_risk=exit_risk, average=average)
     known = {label: index for index, label in enumerate(recognizer.labels)}
     _check_labels(clips, known)
     answers: list[Answer] = []
     failed: list[Failure] = []
     for clip in clips:
         try:
-            result = _classify(recognizer, clip, parsed.asked, sampling)
+            result = _classify(recognizer, clip, parsed.asked, sampling, exit_risk, average)
         except (ClipError, BudgetError) as error:
             failed.append(Failure(clip.name, str(error)))
             _check_failed(failed, len(clips))
@@ -56,10 +64,18 @@ def evaluate(
         device=recognizer.device.used,
         precision=recognizer.precision,
         task=manifest.task,
-        budget=parsed.asked,
+        budget=asked_for(parsed.asked, exit_risk, average),
         paper_encoders=has_paper_encoders(manifest),
     )
     return row_of(setting, answers, failed)
+
+
+def asked_for(budget: str, exit_risk: float | None, average: str | None) -> str:
+    """Name what a row was asked for."""
+    parts = [budget] if budget != "none" or (exit_risk is None and average is None) else []
+    parts += [f"average {average}"] if average is not None else []
+    parts += [f"risk {exit_risk:g}"] if exit_risk is not None else []
+    return ", ".join(parts)
 
 
 def unknown_labels(data: DataSet, labels: Sequence[str]) -> tuple[str, ...]:
@@ -73,22 +89,34 @@ def warm_up(recognizer: Recognizer, clips: Sequence[LabelledClip]) -> None:
         recognizer.classify(clips[0].path, _WARM_UP)
 
 
-def _classify(recognizer: Recognizer, clip: LabelledClip, budget: str, sampling: Sampling) -> Result:
+def _classify(
+    recognizer: Recognizer,
+    clip: LabelledClip,
+    budget: str,
+    sampling: Sampling,
+    exit_risk: float | None,
+    average: str | None,
+) -> Result:
     if clip.start_s is None and clip.end_s is None:
-        return recognizer.classify(clip.path, budget, sampling=sampling)
+        return recognizer.classify(clip.path, budget, sampling=sampling, exit_risk=exit_risk, average=average)
+    with open_labelled(clip, recognizer.manifest, sampling) as segment:
+        return recognizer.classify(segment, budget, exit_risk=exit_risk, average=average)
+
+
+def open_labelled(clip: LabelledClip, manifest: Manifest, sampling: Sampling = "cheap") -> Clip:
+    """Open a labelled clip, or the part of its file that is meant, as a bundle's front end wants it."""
     from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
     from avgn_edge.media.opening import open_clip  # noqa: PLC0415
 
-    given = recognizer.manifest.preprocessing
-    with open_clip(
+    given = manifest.preprocessing
+    return open_clip(
         clip.path,
         count=given.moments,
         sampling=sampling,
         geometry=FrameGeometry(given.resize, given.frame_size),
         start_s=clip.start_s,
         end_s=clip.end_s,
-    ) as segment:
-        return recognizer.classify(segment, budget)
+    )
 
 
 def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth: Truth | None) -> Answer:

@@ -11,8 +11,8 @@ import onnx
 import torch
 
 import avgn_edge
+from avgn_edge.bundle.exits import ExitSettings
 from avgn_edge.bundle.manifest import (
-    ExitSettings,
     GraphCost,
     GraphFile,
     Manifest,

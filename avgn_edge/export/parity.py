@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from avgn_edge.errors import DeviceError
 from avgn_edge.export.graphs import GraphSpec
+from avgn_edge.export.relative_error import relative_error
 from avgn_edge.export.to_onnx import example_inputs
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.runtime.devices import open_engine
@@ -71,12 +72,3 @@ def _over_all_runs(pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]])
         return float("inf")
     actual, expected = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
     return relative_error(actual, expected)
-
-
-def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest absolute difference over the range of `expected` (over 1 where that has no range)."""
-    # A number that is not finite is wrong on either side: engines make numbers of NaN in ReLU6, PyTorch does not.
-    if actual.shape != expected.shape or not (np.isfinite(actual).all() and np.isfinite(expected).all()):
-        return float("inf")
-    spread = float(expected.max() - expected.min()) or 1.0
-    return float(np.abs(actual - expected).max()) / spread

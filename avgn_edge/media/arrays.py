@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from avgn_edge.errors import ClipError
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.limit import OutOfTime, SoundLimit, not_heard
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments
 from avgn_edge.media.pcm import ArrayPcm, fill_windows
 from avgn_edge.media.windows import WindowBuffer
@@ -88,20 +90,35 @@ class ArrayClip:
         """How many frames have been converted."""
         return self._converter.conversions
 
-    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments]).
+
+        It is made ready once: what the limit of the first call left out stays out, and a warning says so.
+        """
         if self._windows is None:
-            buffer = WindowBuffer(moment.time_s for moment in self.moments)
+            buffer = WindowBuffer((moment.time_s for moment in self.moments), limit=limit)
             if self._pcm is not None:
                 with as_clip_error(self.name, "give a waveform of [samples] or [samples, channels]"):
                     fill_windows(buffer, self._pcm)
+                if buffer.unread:
+                    self.warnings = (*self.warnings, not_heard(len(buffer.unread), len(self.moments)))
             self._windows = buffer.finish()
         return self._windows
 
-    def frames(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """Convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order."""
+    def work(self, indices: Sequence[int]) -> int:
+        """Return about how much there is to convert for these moments, in thousands of pixels."""
+        width, height = self.display_size or (0, 0)
+        return len(indices) * (1 + width * height // 1_000)
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
+
+        OutOfTime if `deadline`, of `time.perf_counter`, has come before.
+        """
         if not self.has_video:
             raise ClipError(self.name, "it has no frames", "ask for its sound only")
+        if deadline is not None and time.perf_counter() > deadline:
+            raise OutOfTime
         shown = [self._frame_at(self.moments[index].time_s) for index in indices]
         pixels = {position: self._rgb(position) for position in sorted(set(shown))}
         return [pixels[position] for position in shown]

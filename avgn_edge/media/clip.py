@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from avgn_edge.media.limit import SoundLimit
     from avgn_edge.media.moments import Moment
 
 
@@ -50,17 +51,22 @@ class Clip(Protocol):
     def conversions(self) -> int:
         """How many frames have been converted to RGB."""
 
-    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the sound around the moments and whether there is any.
 
         float32 [moments, 15600], 16 kHz mono centred on each moment, zero outside the clip and in gaps;
-        bool [moments], False for digital silence and without a track.
+        bool [moments], False for digital silence and without a track. With a limit, what it leaves no time for is
+        zero and False too, and a warning says so.
         """
 
-    def frames(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def work(self, indices: Sequence[int]) -> int:
+        """Return about how much `frames` has to do for these moments, in a unit of the clip's own."""
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
         """Decode and convert the frames of the moments `indices`, in that order; no others are converted.
 
         Each uint8 [224, 224, 3], RGB, upright. Moments that show the same frame may share an array.
+        Raises OutOfTime if that is not done by `deadline`, seconds of `time.perf_counter`.
         """
 
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from avgn_edge.errors import ClipError
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.limit import SoundLimit, not_heard
 from avgn_edge.media.moments import Moment
 from avgn_edge.media.source import CHECK_FILE
 from avgn_edge.media.windows import WindowBuffer
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    import av
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
@@ -57,6 +60,7 @@ class FileClip:
         self._converter = FrameConverter(geometry)
         self._warnings = list(warnings)
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self._conversion_s = 0.0  # what the latest one took
         self._closed = False
         if sound is None:
             self._warn("no audio track")
@@ -100,20 +104,39 @@ class FileClip:
             found.append(f"{self._sound.damaged} damaged packets of sound were skipped")
         return tuple(found)
 
-    def windows(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments]).
+
+        It is read once: what the limit of the first call left out stays out, and a warning says so.
+        """
         if self._windows is None:
-            buffer = WindowBuffer(map(self._file_s, range(len(self.moments))), self._segment.sound_s)
+            times_s = map(self._file_s, range(len(self.moments)))
+            buffer = WindowBuffer(times_s, self._segment.sound_s, limit)
             if self._sound is not None:
                 self._check_open()
                 with as_clip_error(self.name, CHECK_FILE):
                     self._sound.fill(buffer)
                 self._check_sound(self._sound)
+                if buffer.unread:
+                    self._warn(not_heard(len(buffer.unread), len(self.moments)))
             self._windows = buffer.finish()
         return self._windows
 
-    def frames(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-        """Decode and convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order."""
+    def work(self, indices: Sequence[int]) -> int:
+        """Return about how much there is to decode for the frames of these moments, in order of time.
+
+        Thousands of pixels: those of the frames on the way from where the decoder is, or from a key frame, and
+        something for each frame that is wanted. 0 without video.
+        """
+        if self._video is None:
+            return 0
+        return self._video.work(sorted(self._file_s(index) for index in indices))
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Decode and convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
+
+        OutOfTime if that is not done at `deadline`, of `time.perf_counter`.
+        """
         if self._video is None:
             raise ClipError(self.name, "it has no video", "ask for its sound only")
         self._check_open()
@@ -122,11 +145,11 @@ class FileClip:
         for index in sorted(set(indices), key=lambda index: self.moments[index].time_s):
             time_s = self._file_s(index)
             with as_clip_error(self.name, CHECK_FILE):
-                frame = self._video.frame_at(time_s)
+                frame = self._video.frame_at(time_s, None if deadline is None else deadline - self._conversion_s)
                 if frame is None:
                     raise ClipError(self.name, "none of its frames can be decoded", CHECK_FILE)
                 if pixels is None or frame.pts != shown:
-                    shown, pixels = frame.pts, self._converter.rgb(frame)
+                    shown, pixels = frame.pts, self._converted(frame)
             self._check_end(self._video, time_s)
             found[index] = pixels
         return [found[index] for index in indices]
@@ -145,6 +168,12 @@ class FileClip:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _converted(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        started = time.perf_counter()
+        pixels = self._converter.rgb(frame)
+        self._conversion_s = time.perf_counter() - started
+        return pixels
 
     def _file_s(self, index: int) -> float:
         """Return the second of the file at which a moment lies: inside, all times are the file's."""

@@ -20,6 +20,8 @@ MEL_BANDS: Final = 64
 LOWEST_HZ: Final = 125.0
 HIGHEST_HZ: Final = 7_500.0
 LOG_OFFSET: Final = 0.001
+TOGETHER: Final = 12
+"""Frames of a matrix product, a part of all: 12 · 257 · 64 multiplications, where OpenBLAS's threads start at 2¹⁸."""
 FRAMES: Final = (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES + 1
 
 
@@ -34,8 +36,9 @@ def log_mel(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = sliding_window_view(waveforms, FRAME_SAMPLES, axis=1)[:, ::HOP_SAMPLES]
     # rfft pads each 400-sample frame with zeros at its end, as TensorFlow does: only the phase would tell.
     magnitude = np.abs(np.fft.rfft(frames * _hann(), FFT_SIZE, axis=2)).astype(np.float32, copy=False)
-    # One matrix product rather than one a clip: thirty times faster.
-    mel = np.log(magnitude.reshape(-1, FFT_SIZE // 2 + 1) @ mel_filters() + np.float32(LOG_OFFSET))
+    # In products too small for the threads of NumPy's BLAS, which spin on when done, and on busy cores wait for one
+    # another: for 16 windows one product took 0.3 to 10 ms on two cores, these 0.9. The numbers are the same.
+    mel = np.log(magnitude.reshape(-1, TOGETHER, FFT_SIZE // 2 + 1) @ mel_filters() + np.float32(LOG_OFFSET))
     return np.asarray(mel.reshape(-1, 1, FRAMES, MEL_BANDS), dtype=np.float32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from av.stream import Disposition
@@ -18,7 +19,7 @@ from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, mome
 from avgn_edge.media.segment import segment_of
 from avgn_edge.media.sound import PlainSound
 from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
-from avgn_edge.media.video import VideoTrack
+from avgn_edge.media.video import INDEXED_FORMATS, VideoTrack
 
 if TYPE_CHECKING:
     import os
@@ -97,47 +98,58 @@ class _Parts:
         self.duration_s = 0.0
         self.warnings: list[str] = []
         with as_clip_error(source.name, CHECK_FILE):
-            self._from_container(self._opened())
+            self._from_container(*self._first_opened())
 
-    def _opened(self) -> InputContainer:
-        container = self._source.container()
+    def _first_opened(self) -> tuple[InputContainer, bool]:
+        """Open the clip, and tell whether it had to be probed: most MP4 files say in their headers what is needed."""
+        with contextlib.suppress(*LIBRARY_ERRORS):
+            container = self._source.container(probe=False)
+            if _says_enough(container):
+                self._undo.callback(container.close)
+                return container, False
+            container.close()
+        return self._opened(), True
+
+    def _opened(self, *, probe: bool = True) -> InputContainer:
+        container = self._source.container(probe=probe)
         self._undo.callback(container.close)
         return container
 
-    def _from_container(self, container: InputContainer) -> None:
+    def _from_container(self, container: InputContainer, probed: bool) -> None:
         name = self._source.name
         formats = set(container.format.name.split(","))
         if formats & PLAYLISTS:
             raise ClipError(name, "it is a playlist", "give the files it names")
         video, audio = self._video_stream(container), self._audio_stream(container)
         if video is not None:
-            self._take_video(container, video)
+            self._take_video(container, video, partial(self._source.container, probe=probed))
         if audio is not None and video is None and formats & PLAIN_AUDIO and self._from_sound_file():
             container.close()
             return
         if audio is not None:
-            self._take_audio(container if video is None else self._opened(), audio.index)
+            probe = not formats & INDEXED_FORMATS
+            self._take_audio(container if video is None else self._opened(probe=probe), audio.index, probe=probe)
         if video is None and audio is None:
             reason = self.warnings[0] if self.warnings else "it has neither video nor sound"
             raise ClipError(name, reason, "give a file with a video or an audio track")
 
-    def _take_video(self, container: InputContainer, stream: VideoStream) -> None:
+    def _take_video(self, container: InputContainer, stream: VideoStream, reopen: Callable[[], InputContainer]) -> None:
         if stream.width * stream.height > MAX_PIXELS:
             raise ClipError(
                 self._source.name,
                 f"its frames of {stream.width}×{stream.height} are larger than is sane",
                 "scale it down, or check the file",
             )
-        self.video = VideoTrack(container, stream, self._source.container)
+        self.video = VideoTrack(container, stream, reopen)
         self._undo.callback(self.video.close)
         self.duration_s = stream_duration_s(container, stream, self.video.origin_s, self._source.container)
 
-    def _take_audio(self, container: InputContainer, index: int) -> None:
+    def _take_audio(self, container: InputContainer, index: int, *, probe: bool) -> None:
         stream: AudioStream = container.streams[index]  # type: ignore[assignment]
         origin_s = Fraction(container.start_time or 0, 1_000_000) if self.video is None else self.video.origin_s
         if self.video is None:
             self.duration_s = stream_duration_s(container, stream, origin_s, self._source.container)
-        self.sound = AudioTrack(container, stream, self._source.container, origin_s)
+        self.sound = AudioTrack(container, stream, partial(self._source.container, probe=probe), origin_s)
         self._undo.callback(self.sound.close)
 
     def _from_sound_file(self) -> bool:
@@ -166,6 +178,22 @@ class _Parts:
             self.warnings.append("the sound cannot be decoded: its codec is unknown")
         best = container.streams.best("audio")
         return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+
+
+def _says_enough(container: InputContainer) -> bool:
+    """Whether an unprobed container tells all that probing would: one of each kind of stream, with its size or rate.
+
+    Of several the best is found by probing, and so are the times of formats other than MP4's.
+    """
+    video, audio = container.streams.video, container.streams.audio
+    return (
+        "mp4" in container.format.name.split(",")
+        and len(container.streams) == len(video) + len(audio)
+        and len(video) == 1
+        and len(audio) <= 1
+        and all(_decodable(stream) and stream.width > 0 and stream.height > 0 for stream in video)
+        and all(_decodable(stream) for stream in audio)
+    )
 
 
 def _decodable(stream: VideoStream | AudioStream) -> bool:

@@ -77,7 +77,13 @@ def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
     # Starting on a multiple of `step` source samples lands on a whole 16 kHz sample.
     step = pcm.rate // gcd(pcm.rate, SAMPLE_RATE)
     margin = round(MARGIN_S * pcm.rate)
-    for start, end in windows.spans():
+    place = min(windows.starts, default=0)
+    while windows.go_on(place):
+        following = [span for span in windows.spans() if span[1] > place]
+        if not following:
+            break
+        start, end = max(following[0][0], place), following[0][1]
+        place = end
         first = max(0, (start * pcm.rate // SAMPLE_RATE - margin) // step * step)
         last = min(pcm.length, -(-end * pcm.rate // SAMPLE_RATE) + margin)
         if first < last:
@@ -94,4 +100,6 @@ def _fill_span(windows: WindowBuffer, pcm: Pcm, first: int, last: int) -> None:
         ready = resampler.push(mono_frame(samples.mean(axis=1, dtype=np.float32), pcm.rate))
         windows.write(position, ready)
         position += len(ready)
+        if not windows.go_on(position):
+            break
     windows.write(position, resampler.end())

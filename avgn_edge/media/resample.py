@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
@@ -13,25 +13,41 @@ from avgn_edge.media.logmel import SAMPLE_RATE
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
+TOGETHER_S: Final = 0.25
+"""Seconds of sound that are resampled at once."""
+NOTHING: Final = np.zeros(0, dtype=np.float32)
+
 
 class Resampler:
     """One uninterrupted run of sound: what `push` and `end` return, joined, is the run at 16 kHz.
 
     Channels are averaged after resampling (both are linear) because libswresample's own mix to mono weighs them.
+    Frames are resampled some at a time: a frame of AAC lasts 23 ms, and Python takes longer over one than FFmpeg does.
     """
 
     def __init__(self) -> None:
         self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._waiting = av.AudioFifo()
 
     def push(self, frame: AudioFrame) -> NDArray[np.float32]:
-        """Take the next frame of the run; return the samples that are ready, float32 [n]."""
+        """Take the next frame of the run, of the same kind; return the samples that are ready, float32 [n]."""
         # Time is the caller's business: with a pts FFmpeg would stretch or fill.
         frame.pts = None
-        return _mono(self._resampler.resample(frame))
+        self._waiting.write(frame)
+        if self._waiting.samples < TOGETHER_S * frame.sample_rate:
+            return NOTHING
+        return self._resampled()
 
     def end(self) -> NDArray[np.float32]:
         """Return the rest of the run, float32 [n]."""
-        return _mono(self._resampler.resample(None))
+        return np.concatenate([self._resampled(), _mono(self._resampler.resample(None))])
+
+    def _resampled(self) -> NDArray[np.float32]:
+        waiting = self._waiting.read()
+        if waiting is None:
+            return NOTHING
+        waiting.pts = None
+        return _mono(self._resampler.resample(waiting))
 
 
 def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
@@ -43,6 +59,6 @@ def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
 
 def _mono(frames: list[AudioFrame]) -> NDArray[np.float32]:
     if not frames:
-        return np.zeros(0, dtype=np.float32)
+        return NOTHING
     pieces = [np.asarray(frame.to_ndarray(), dtype=np.float32).mean(axis=0, dtype=np.float32) for frame in frames]
     return np.concatenate(pieces)

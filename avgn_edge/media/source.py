@@ -23,6 +23,8 @@ OPEN_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 30.0
 MAX_PIXELS: Final = 8_192 * 8_192
 """Larger pictures are refused: a few damaged bytes can claim gigabytes."""
+UNPROBED: Final = {"probesize": "32", "codec_whitelist": "none"}
+"""The decoders that may be used while opening; PyAV's own, made later, do not ask."""
 
 CHECK_FILE: Final = "check that it plays elsewhere, or convert it"
 
@@ -51,15 +53,19 @@ class Source:
                 f"a clip of type {type(source).__name__}", "it cannot be read", "give a path, bytes or a binary file"
             )
 
-    def container(self) -> InputContainer:
-        """Open the clip with FFmpeg, at its start; raises whatever FFmpeg raises."""
+    def container(self, *, probe: bool = True) -> InputContainer:
+        """Open the clip with FFmpeg, at its start; raises whatever FFmpeg raises.
+
+        `probe=False` leaves out the decoding by which FFmpeg finds what a container's header does not say: for a clip
+        that was opened before and whose header says enough. A key frame of 640 × 360 takes 3 of the 3.5 ms of opening.
+        """
         # "file:" keeps a name with a colon in it from being taken for a protocol; the white list keeps a playlist
         # that poses as a clip from reaching the network.
         return av.open(
             f"file:{self._path}" if self._path is not None else self._stream(),
             mode="r",
             container_options={"protocol_whitelist": "file" if self._path is not None else "data"},
-            options={"max_pixels": str(MAX_PIXELS)},
+            options={"max_pixels": str(MAX_PIXELS)} | ({} if probe else UNPROBED),
             metadata_errors="replace",
             timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -11,9 +12,10 @@ import av.error
 
 from avgn_edge.media.clock import Clock
 from avgn_edge.media.frames import upright_size
+from avgn_edge.media.limit import OutOfTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import av
     from av.container import InputContainer
@@ -28,6 +30,8 @@ FIRST_STEP_BACK_S: Final = 1.0
 INDEXED_FORMATS: Final = frozenset({"mov", "mp4", "avi", "matroska"})
 """Containers whose index, where there is one, lists every key frame."""
 FALLBACK_RATE: Final = Fraction(25)
+FRAMES_A_FRAME: Final = 10
+"""What a frame takes besides the decoding on the way to it, in frames of that."""
 _NOWHERE: Final = -(2**62)
 
 
@@ -59,6 +63,8 @@ class VideoTrack:
         """Packets that could not be decoded."""
         self.concealed = 0
         """Frames in which the decoder papered over damage."""
+        self._deadline: float | None = None
+        self._packet_s = 0.0  # what the slowest of the latest packets took
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._ready: deque[av.VideoFrame] = deque()
         self._current: av.VideoFrame | None = None
@@ -81,12 +87,14 @@ class VideoTrack:
         self._forget()
         self._container.close()
 
-    def frame_at(self, time_s: float) -> av.VideoFrame | None:
+    def frame_at(self, time_s: float, deadline: float | None = None) -> av.VideoFrame | None:
         """Return the frame shown at `time_s`: the last that starts at or before it, else the first.
 
         Asking in order of time is fast: the decoder goes on from where it is unless a later key frame saves work.
-        None when no frame of the stream can be decoded.
+        None when no frame of the stream can be decoded. OutOfTime before a packet that is not expected to be decoded at
+        `deadline`, of `time.perf_counter`; asking again goes on from there.
         """
+        self._deadline = deadline
         wanted = self._clock.ticks(time_s)
         if self._end_tick is not None:
             wanted = min(wanted, self._end_tick)
@@ -102,6 +110,21 @@ class VideoTrack:
             frame = self._walk(wanted)
         return frame if frame is not None else self._from_further_back(wanted)
 
+    def work(self, times_s: Sequence[float]) -> int:
+        """Return about how much there is to decode for the frames at these times, asked for in this order.
+
+        Thousands of pixels of the frames on the way, and of ten more for each of the times: seeking, its key frame and
+        converting take as long. Read from the container's index; without one, key frames are taken to be everywhere.
+        """
+        here = self._tick if self._current is not None else None
+        frames = 0
+        for wanted in map(self._clock.ticks, times_s):
+            key = self._key_frame(wanted)
+            begin = key if here is None or not key <= here <= wanted else here
+            frames += FRAMES_A_FRAME + max(0, wanted - begin) // self._frame_ticks
+            here = wanted
+        return frames * max(1, self._stream.width * self._stream.height // 1_000)
+
     def key_frame_time(self, moment: Moment) -> float | None:
         """Return the key frame of the moment's bin nearest its centre, as far as the container's index tells."""
         entries = self._stream.index_entries
@@ -113,6 +136,14 @@ class VideoTrack:
                 times.append(self._clock.seconds(entries[found].timestamp + self._display_delay))
         inside = [time for time in times if moment.bin_start_s <= time < moment.bin_end_s]
         return min(inside, key=lambda time: abs(time - moment.time_s), default=None)
+
+    def _key_frame(self, wanted: int) -> int:
+        """Return the tick of the key frame that decoding towards `wanted` begins at, as far as the index tells."""
+        if not self._indexed:
+            return max(self._first_tick, wanted - self._patience) if self._seekable else self._first_tick
+        entries = self._stream.index_entries
+        found = entries.search_timestamp(wanted - self._display_delay, backward=True)
+        return min(wanted, entries[found].timestamp + self._display_delay) if found >= 0 else self._first_tick
 
     # --- where to read from
 
@@ -204,6 +235,9 @@ class VideoTrack:
     def _peek(self) -> av.VideoFrame | None:
         """Return the next frame without taking it; None at the end of what can be read."""
         while not self._ready:
+            started = time.perf_counter()
+            if self._deadline is not None and started + self._packet_s > self._deadline:
+                raise OutOfTime
             packet = self._next_packet()
             if packet is None:
                 return None
@@ -212,6 +246,7 @@ class VideoTrack:
                 self._read_to = max(self._read_to, stamp)
             for frame in self._decode(packet):
                 self._ready.append(self._timed(frame))
+            self._packet_s = max(time.perf_counter() - started, 0.8 * self._packet_s)
         return self._ready[0]
 
     def _next_packet(self) -> Packet[VideoStream] | None:

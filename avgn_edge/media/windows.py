@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.media.limit import SoundLimit
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 
 HEARD_PEAK: Final = 1e-4
@@ -21,15 +24,58 @@ class WindowBuffer:
 
     Positions are samples at 16 kHz from the file's second 0; sample 0 of a window lies half a window before its moment.
     What lies outside `sound_s`, seconds of the file, stays zero; None is no limit.
+    A reader that goes forwards tells `go_on` how far it has come. With a `limit` the windows wanted are as many as its
+    time is expected to reach for, chosen anew with each that is complete: those that matter most of what is to come.
+    As long as they are silent, one more is wanted whatever the time: it is the shortest way to an answer.
     """
 
-    def __init__(self, times_s: Iterable[float], sound_s: tuple[float | None, float | None] = (None, None)) -> None:
+    def __init__(
+        self,
+        times_s: Iterable[float],
+        sound_s: tuple[float | None, float | None] = (None, None),
+        limit: SoundLimit | None = None,
+    ) -> None:
         half = WINDOW_SAMPLES / 2 / SAMPLE_RATE
         first_s, end_s = sound_s
         self._first = -FAR if first_s is None else round(first_s * SAMPLE_RATE)
         self._end = FAR if end_s is None else round(end_s * SAMPLE_RATE)
-        self.starts: Final = tuple(round((time - half) * SAMPLE_RATE) for time in times_s)
+        self.starts: Final = tuple(round((moment_s - half) * SAMPLE_RATE) for moment_s in times_s)
         self.samples: Final = np.zeros((len(self.starts), WINDOW_SAMPLES), dtype=np.float32)
+        self._limit = limit
+        self._rank = {moment: rank for rank, moment in enumerate(limit.order)} if limit else {}
+        self._want(range(len(self.starts)))
+        self._begun_s: float | None = None
+        self._done: set[int] = set()
+        self._stopped = False
+        self._heard = False
+
+    @property
+    def patient(self) -> bool:
+        """Whether time is unlimited."""
+        return self._limit is None
+
+    @property
+    def unread(self) -> list[int]:
+        """The windows that time did not reach for."""
+        if self._limit is None:
+            return []
+        read = self._done if self._stopped else self._done | self._wanted
+        return [moment for moment in range(len(self.starts)) if moment not in read]
+
+    def go_on(self, position: int) -> bool:
+        """Note that all that is wanted before `position` was read; tell whether to read on."""
+        limit = self._limit
+        if limit is None:
+            return True
+        now = time.perf_counter()
+        complete = {moment for moment in self._wanted if self.starts[moment] + WINDOW_SAMPLES <= position}
+        if self._begun_s is None:
+            self._begun_s = now
+            self._choose(limit, -FAR, complete, now, limit.each_s)  # whatever lies before the track's start is there
+        elif complete != self._done:
+            self._choose(limit, position, complete, now, (now - self._begun_s) / max(1, len(complete)))
+        self._stopped = self._heard and now + limit.later_s(len(self._done)) > limit.deadline
+        return not self._stopped
 
     def write(self, position: int, samples: NDArray[np.float32]) -> None:
         """Copy `samples` (float32 [n], the first at `position`) into every window they reach."""
@@ -41,13 +87,13 @@ class WindowBuffer:
 
     def next_needed(self, position: int) -> int | None:
         """Return the first sample at or after `position` that a window wants, or None when all lie before it."""
-        wanted = [max(start, position) for start in self.starts if start + WINDOW_SAMPLES > position]
-        return min(wanted, default=None)
+        following = bisect_right(self._in_order, position - WINDOW_SAMPLES)
+        return max(self._in_order[following], position) if following < len(self._in_order) else None
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return the windows' (start, end), joined where they touch, in order of time."""
+        """Return the (start, end) of the windows that are wanted, joined where they touch, in order of time."""
         spans: list[tuple[int, int]] = []
-        for start in sorted(self.starts):
+        for start in self._in_order:
             if spans and start <= spans[-1][1]:
                 spans[-1] = (spans[-1][0], start + WINDOW_SAMPLES)
             else:
@@ -56,5 +102,31 @@ class WindowBuffer:
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the windows (float32 [n, 15600]) and which of them have sound in them (bool [n])."""
-        np.nan_to_num(self.samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        return self.samples, np.abs(self.samples).max(axis=1, initial=0.0) > HEARD_PEAK
+        self.samples[self.unread] = 0.0
+        peaks = _peaks(self.samples)
+        if not np.isfinite(peaks).all():
+            np.nan_to_num(self.samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+            peaks = _peaks(self.samples)
+        return self.samples, peaks > HEARD_PEAK
+
+    def _choose(self, limit: SoundLimit, position: int, done: set[int], now: float, each_s: float) -> None:
+        """Want as many of the windows to come as there is time for, whole, and one more while nothing was heard."""
+        begun = {moment for moment in self._wanted - done if self.starts[moment] < position}
+        to_come = [moment for moment, start in enumerate(self.starts) if start >= position and moment not in done]
+        candidates = sorted(begun) + sorted(to_come, key=lambda moment: self._rank.get(moment, len(self._rank)))
+        count = len(candidates)
+        while count and now + each_s * count + limit.later_s(len(done) + count) > limit.deadline:
+            count -= 1
+        self._heard = self._heard or bool((_peaks(self.samples[sorted(done - self._done)]) > HEARD_PEAK).any())
+        self._done = done
+        self._want(done | set(candidates[: max(count, 0 if self._heard else 1)]))
+
+    def _want(self, moments: Iterable[int]) -> None:
+        self._wanted = set(moments)
+        self._in_order = sorted(self.starts[moment] for moment in self._wanted)
+
+
+def _peaks(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest magnitude in each window, not finite if any sample is not: [n, samples] -> [n]."""
+    peaks: NDArray[np.float32] = np.maximum(windows.max(axis=1, initial=0.0), -windows.min(axis=1, initial=0.0))
+    return peaks

@@ -1,4 +1,4 @@
-"""Which moment to look at next, and when to stop: the policy of section 3.5, an object with two methods."""
+"""Which moment to look at next, and how sure an answer is: the policy of section 3.5, an object with two methods."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.runtime import exits
+
 
 class AttentionPolicy(Protocol):
     """Decides what is looked at; another paper's policy is another class."""
@@ -16,26 +18,21 @@ class AttentionPolicy(Protocol):
         """Moments in the order in which to look at them, from their scores [T]."""
         ...
 
-    def sure(self, probabilities: NDArray[np.float32]) -> bool:
-        """Whether the answer [C] is good enough to stop."""
+    def confidence(self, probabilities: NDArray[np.floating]) -> float:
+        """How sure the answer [C] is, in 0…1; a threshold on it ends the clip."""
         ...
 
 
 @dataclass(frozen=True)
 class MostSalientFirst:
-    """Most salient first; stops when the answer's confidence reaches a threshold (None: never)."""
+    """Most salient first, and as sure as the answer's best class, or with several labels its least decided one."""
 
-    confidence: float | None
     task: str
 
     def order(self, saliency: NDArray[np.float32]) -> list[int]:
         """Most salient first, the earlier one of equals."""
         return [int(moment) for moment in np.argsort(-saliency, kind="stable")]
 
-    def sure(self, probabilities: NDArray[np.float32]) -> bool:
-        """One label: its probability. Several: the least decided of them."""
-        if self.confidence is None:
-            return False
-        single = self.task == "single-label"
-        confidence = probabilities.max() if single else np.maximum(probabilities, 1 - probabilities).min()
-        return bool(confidence >= self.confidence)
+    def confidence(self, probabilities: NDArray[np.floating]) -> float:
+        """How sure the answer [C] is."""
+        return float(exits.confidence(probabilities, self.task))

@@ -1,4 +1,4 @@
-"""What this machine can run, and why not: a small graph is really run on each kind of device."""
+"""What this machine can run, and why not: a small graph, and a bundle's, are really run on each kind of device."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avgn_edge.errors import AvgnEdgeError
-from avgn_edge.runtime.devices import Device, open_engine
+from avgn_edge.runtime.devices import Device, choose_precision, open_engine, precision_note
 from avgn_edge.runtime.engines import probe
 from avgn_edge.runtime.engines.threads import usable_cores
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.runtime.engines.engine import Engine
 
 DEVICES = ("cpu", "cuda:0", "tensorrt:0", "openvino:CPU", "openvino:GPU", "openvino:NPU")
 PACKAGES = ("avgn-edge", "numpy", "av", "onnxruntime", "onnxruntime-gpu", "openvino")
@@ -23,7 +27,7 @@ _BROKEN_ORT = re.compile(r"1\.(24\.[01]|25\.\d+|26\.0)(\D.*)?")  # the versions 
 
 @dataclass(frozen=True)
 class DeviceHealth:
-    """Whether a device ran the probe: if so with which engine and how fast, if not why and what to do."""
+    """Whether a device ran the probe and a look: if so with which engine and how fast, if not why and what to do."""
 
     device: str
     ok: bool
@@ -34,15 +38,19 @@ class DeviceHealth:
     why: str | None
     what_to_do: str | None
     notes: tuple[str, ...] = ()
+    precision: str | None = None
+    """Of the bundle's, the one that `auto` takes on this device."""
+    look_ms: float | None = None
+    """What one look takes in that precision, without decoding; None without a bundle."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {**asdict(self), "notes": list(self.notes)}
 
 
-def examine(devices: tuple[str, ...] = DEVICES) -> tuple[DeviceHealth, ...]:
-    """Run the probe on each device."""
-    return tuple(_examine(device) for device in devices)
+def examine(bundle: Bundle | None = None, devices: tuple[str, ...] = DEVICES) -> tuple[DeviceHealth, ...]:
+    """Run the probe on each device, and where it works a few looks of the bundle."""
+    return tuple(_examine(device, bundle) for device in devices)
 
 
 def versions() -> dict[str, str | None]:
@@ -73,18 +81,30 @@ def problems() -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _examine(device: str) -> DeviceHealth:
+def _examine(device: str, bundle: Bundle | None) -> DeviceHealth:
     name = str(Device.parse(device))
     start = time.perf_counter()
     try:
         engine = open_engine(device)
         probe.check(engine)
+        milliseconds = (time.perf_counter() - start) * 1e3
+        precision, look_ms, notes = (None, None, ()) if bundle is None else _look(bundle, engine)
     except AvgnEdgeError as error:
         return DeviceHealth(name, ok=False, engine=None, milliseconds=None, why=error.why, what_to_do=error.what_to_do)
-    milliseconds = (time.perf_counter() - start) * 1e3
     report = engine.report
     used = f"{report.engine} {report.engine_version}"
-    return DeviceHealth(name, True, used, milliseconds, None, None, report.notes)
+    return DeviceHealth(name, True, used, milliseconds, None, None, (*report.notes, *notes), precision, look_ms)
+
+
+def _look(bundle: Bundle, engine: Engine) -> tuple[str, float, tuple[str, ...]]:
+    """Return the precision that `auto` takes, the ms of one look in it, and what there is to say about it."""
+    from avgn_edge.runtime.graphs import Sessions  # noqa: PLC0415
+    from avgn_edge.runtime.one_look import look_milliseconds  # noqa: PLC0415
+
+    precision = choose_precision("auto", bundle.precisions_for(engine.int8_variant), engine.device)
+    note = precision_note("auto", precision, engine.device)
+    took = look_milliseconds(bundle.manifest, Sessions(bundle, engine, precision))
+    return precision, took, () if note is None else (note,)
 
 
 def _version(package: str) -> str | None:

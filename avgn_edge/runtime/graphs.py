@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.errors import DeviceError
-from avgn_edge.runtime.engines.engine import Engine, Session
+from avgn_edge.runtime import profile
+from avgn_edge.runtime.engines.engine import Engine, Kept, Session
+from avgn_edge.runtime.engines.threads import usable_cores
 from avgn_edge.runtime.ledger import Ledger, Pace, Run
+from avgn_edge.runtime.profile import ProfileKey
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -22,8 +25,9 @@ Flags = NDArray[np.bool_]
 class Sessions:
     """The opened graphs of one bundle on one engine in one precision; safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, precision: str) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None) -> None:
         self._bundle = bundle
+        self._threads = threads
         self._engine = engine
         self._precision = precision
         self._opened: dict[str, Session] = {}
@@ -36,74 +40,117 @@ class Sessions:
         with self._lock:
             session = self._opened.get(graph)
             if session is None:
-                path = self._bundle.graph_bytes_path(self._precision, graph)
-                session = self._opened[graph] = self._engine.open(path)
+                path = self._bundle.graph_bytes_path(self._precision, graph, self._engine.int8_variant)
+                session = self._opened[graph] = self._engine.open(path, self._precision)
             return session
 
+    @property
+    def profile_key(self) -> ProfileKey:
+        """What the device profile of these sessions is kept under."""
+        used = self._engine.report
+        engine = f"{used.engine} {used.engine_version}"
+        threads = self._threads or usable_cores()
+        return ProfileKey(used.used, self._precision, threads, self._bundle.hash, engine, profile.processor())
+
+    @property
+    def ready_sizes(self) -> tuple[int, ...]:
+        """The numbers of moments that can be listened to at once without compiling for them; empty: any number."""
+        return profile.SIZES if self._measured and self._engine.report.engine == "openvino" else ()
+
+    def save_profile(self, pace: Pace) -> Path | None:
+        """Measure the device profile anew, with care, and keep it; return its file, None where none can be written."""
+        known = profile.measure(self, self._bundle.manifest.graphs[self._precision], careful=True)
+        with self._measuring:
+            pace.know(known)
+            self._measured = True
+        return profile.save(self.profile_key, known)
+
     def measure(self, pace: Pace) -> None:
-        """Open every graph and time a run of each, once: a time budget must know what a step takes before the first."""
+        """Open and run every graph, once: a time budget must know what a step takes before the first.
+
+        What it takes is read from the device profile; without one it is measured, and kept for the next time.
+        """
         with self._measuring:
             if self._measured:
                 return
-            for graph, described in self._bundle.manifest.graphs[self._precision].items():
-                inputs = {
-                    spec.name: np.ones([1 if isinstance(size, str) else size for size in spec.shape], spec.dtype)
-                    for spec in described.inputs
-                }
-                session = self.get(graph)
-                session.run(inputs)  # the first run allocates
-                started = time.perf_counter()
-                session.run(inputs)
-                pace.learn(Run(graph), time.perf_counter() - started)
+            graphs, key = self._bundle.manifest.graphs[self._precision], self.profile_key
+            known = profile.load(key)
+            if known is not None and set(known) == set(graphs):
+                profile.warm(self, graphs)
+            else:
+                known = profile.measure(self, graphs)
+                profile.save(key, known)
+            pace.know(known)
             self._measured = True
 
 
-class Graphs:
-    """Runs graphs for one clip. What is run is charged here and nowhere else."""
+class OpensGraphs(Protocol):
+    """What hands out a graph's session: `Sessions`, or something that stands before it."""
 
-    def __init__(self, sessions: Sessions, ledger: Ledger) -> None:
+    def get(self, graph: str) -> Session:
+        """The session of a graph."""
+        ...
+
+
+class Graphs:
+    """Runs graphs for one clip. What is run is charged here and nowhere else.
+
+    What only other graphs read is `Kept`: it stays on the device. Where `Kept` is taken, an array will do as well.
+    """
+
+    def __init__(self, sessions: OpensGraphs, ledger: Ledger) -> None:
         self._sessions = sessions
         self._ledger = ledger
 
     def listen(self, spectrograms: Floats) -> tuple[Floats, Floats]:
         """f_A and f_C^A: [n, 1, 96, 64] -> e^A [n, D_A], logits [C]."""
-        out = self._run(Run("audio_encoder", len(spectrograms)), {"spectrograms": spectrograms})
-        return out["features"], out["logits"][0]
+        run, items = self.listening(len(spectrograms)), len(spectrograms)
+        if run.items > items:  # some twice: the features are the same, and the logits nearly
+            spectrograms = spectrograms[np.arange(run.items) % items]
+        out = self._run(run, {"spectrograms": spectrograms})
+        return out["features"][:items], out["logits"][0]
 
-    def glance(self, frames: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+    def listening(self, items: int) -> Run:
+        """The run that listens to so many moments: against the clock, of a size that needs no compiling."""
+        ready = self._sessions.ready_sizes if self._ledger.timed and isinstance(self._sessions, Sessions) else ()
+        return Run("audio_encoder", min((size for size in ready if size >= items), default=items))
+
+    def glance(self, frames: NDArray[np.uint8]) -> tuple[Kept, Floats, Floats]:
         """f_G and FC^G: uint8 [n, H, W, 3] -> e^G [n, D_G, h, w], its average [n, D_G], logits [n, C]."""
-        out = self._run(Run("global_encoder", len(frames)), {"frames": frames})
+        out = self._run(Run("global_encoder", len(frames)), {"frames": frames}, keep=("feature_map",))
         return out["feature_map"], out["features"], out["logits"]
 
     def saliency(self, visual: Floats, glanced: Flags, audio: Floats, heard: Flags) -> Floats:
         """AV-TeST: [T, D_G], [T], [T, D_A], [T] -> s [T]."""
         inputs = {"visual": visual, "glanced": glanced, "audio": audio, "heard": heard}
-        return self._run(Run("saliency"), inputs)["saliency"]
+        saliency: Floats = self._run(Run("saliency"), inputs)["saliency"]
+        return saliency
 
-    def locate(self, feature_map: Floats, audio: Floats, heard: Flags, state: Floats) -> tuple[Floats, Floats]:
+    def locate(self, feature_map: Kept, audio: Floats, heard: Flags, state: Kept) -> tuple[Floats, Kept]:
         """AESPA and π: [1, D_G, h, w], [T, D_A], [T], [1, hidden] -> corner (x, y) [2] in frame pixels, next state."""
         inputs = {"feature_map": feature_map, "audio": audio, "heard": heard, "state": state}
-        out = self._run(Run("spatial"), inputs)
+        out = self._run(Run("spatial"), inputs, keep=("next_state",))
         return out["top_left"][0], out["next_state"]
 
-    def look(self, patches: Floats) -> Floats:
+    def look(self, patches: Floats) -> Kept:
         """f_L: [n, P, P, 3], RGB 0–255 -> e^L [n, D_L]."""
-        return self._run(Run("local_encoder", len(patches)), {"patches": patches})["features"]
+        kept: Kept = self._run(Run("local_encoder", len(patches)), {"patches": patches}, keep=("features",))["features"]
+        return kept
 
     def classify(
-        self, visual: Floats, local: Floats, audio: Floats, heard: Flags, state: Floats, seen: int
-    ) -> tuple[Floats, Floats, Floats]:
+        self, visual: Floats, local: Kept, audio: Floats, heard: Flags, state: Kept, seen: int
+    ) -> tuple[Floats, Kept, Floats]:
         """ψ and f_C^AV: [1, D_G], [1, D_L], [T, D_A], [T], [1, dim] -> logits of p_t [C], next state, of p'_t [C]."""
         count = np.array([seen], dtype=np.int64)
         inputs = {"visual": visual, "local": local, "audio": audio, "heard": heard, "state": state, "seen": count}
-        out = self._run(Run("classifier"), inputs)
+        out = self._run(Run("classifier"), inputs, keep=("next_state",))
         return out["logits"][0], out["next_state"], out["moment_logits"][0]
 
-    def _run(self, run: Run, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, run: Run, inputs: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:
         session = self._sessions.get(run.graph)
         try:
             with self._ledger.timing(run):
-                return session.run(inputs)
+                return session.run(inputs, keep)
         except DeviceError:
             raise
         except Exception as error:

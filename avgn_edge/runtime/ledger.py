@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from avgn_edge.bundle.manifest import GraphCost
+from avgn_edge.media.limit import OutOfTime
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.pace import HIGH, MIDDLE, Pace, Run
 
+__all__ = ["DECODE", "DECODE_AUDIO", "FINISH", "FRONT_END", "OPEN", "Ledger", "Pace", "Run"]
+
+OPEN = "open"
+"""Opening the clip: a run that takes time and no multiply-accumulates, as are those that follow."""
 DECODE = "decode"
-"""Getting frames out of the clip: a run that takes time and no multiply-accumulates."""
+"""Getting frames out of the clip; its items are the clip's own unit of work."""
 DECODE_AUDIO = "decode_audio"
-"""The same for the sound around the moments."""
+"""The same for the sound around the moments; its items are moments."""
 FRONT_END = "front_end"
-"""Log-mel spectrograms: time, and no multiply-accumulates of a graph."""
-_NO_GRAPH = frozenset({DECODE, DECODE_AUDIO, FRONT_END})
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a graph on `items` items."""
-
-    graph: str
-    items: int = 1
-
-
-@dataclass
-class Pace:
-    """How long an item of each graph takes on this device, learned from the runs seen so far; for many threads."""
-
-    _seconds: dict[str, float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def learn(self, run: Run, seconds: float) -> None:
-        """Note a run. Slower at once, faster by and by: a late answer is worse than an early one."""
-        each = seconds / run.items
-        with self._lock:
-            known = self._seconds.get(run.graph, each)
-            self._seconds[run.graph] = max(each, 0.8 * known + 0.2 * each)
-
-    def expect(self, run: Run) -> float:
-        """Seconds that a run will take; 0 for a graph that never ran."""
-        return run.items * self._seconds.get(run.graph, 0.0)
+"""Log-mel spectrograms of moments."""
+FINISH = "finish"
+"""Putting the answer into a result."""
+_NO_GRAPH = frozenset({OPEN, DECODE, DECODE_AUDIO, FRONT_END, FINISH})
+AIM = 0.97
+"""The share of a time budget that is planned with: closing the clip, and what no clock sees coming, have the rest."""
+LATE = 1.1
+"""A time budget is kept within a tenth; an answer that took longer says so."""
 
 
 class Ledger:
@@ -59,6 +43,7 @@ class Ledger:
         self.runs: list[Run] = []
         self.spent_macs = 0
         self.spent_s: dict[str, float] = {}
+        self._decoded, self._decoded_s = 0, 0.0
 
     def price(self, *runs: Run) -> int:
         """What these runs cost together, in MACs."""
@@ -68,28 +53,42 @@ class Ledger:
         """Whether all of these runs fit into what is left."""
         if self._most_macs is not None and self.spent_macs + self.price(*runs) > self._most_macs:
             return False
-        if self._budget.seconds is None:
-            return True
-        return self.elapsed_s + self._expect(runs) <= self._budget.seconds
+        return self._budget.seconds is None or time.perf_counter() <= self.latest(*runs)
 
-    def spend_at_most(self, *runs: Run) -> None:
-        """Lower what is left to the price of these runs."""
-        most = self.spent_macs + self.price(*runs)
-        self._most_macs = most if self._most_macs is None else min(most, self._most_macs)
+    def latest(self, *runs: Run) -> float:
+        """When these runs must begin, of `time.perf_counter`, for an answer in time; without a limit, inf."""
+        if self._budget.seconds is None:
+            return math.inf
+        return self._started + AIM * self._budget.seconds - self.expect(*runs, Run(FINISH))
+
+    def expect(self, *runs: Run) -> float:
+        """Seconds that these runs will take together, on this device and with this clip."""
+        return sum(self._expect(run) for run in runs)
+
+    def spend_at_most(self, macs: int) -> None:
+        """Lower the limit on the whole clip's compute to `macs`, where it is not lower already."""
+        self._most_macs = macs if self._most_macs is None else min(macs, self._most_macs)
 
     def charge(self, run: Run, seconds: float) -> None:
         """Note that a run happened and how long it took."""
         self.spent_s[run.graph] = self.spent_s.get(run.graph, 0.0) + seconds
         self._pace.learn(run, seconds)
+        if run.graph == DECODE:
+            self._decoded += max(1, run.items)
+            self._decoded_s += seconds
         if run.graph not in _NO_GRAPH:
             self.runs.append(run)
             self.spent_macs += self.price(run)
 
     @contextmanager
     def timing(self, run: Run) -> Iterator[None]:
-        """Charge a run for what happens inside; nothing is charged if it fails."""
+        """Charge a run for what happens inside; nothing is charged if it fails, only time if it is given up."""
         started = time.perf_counter()
-        yield
+        try:
+            yield
+        except OutOfTime:
+            self.spent_s[run.graph] = self.spent_s.get(run.graph, 0.0) + time.perf_counter() - started
+            raise
         self.charge(run, time.perf_counter() - started)
 
     @property
@@ -102,5 +101,17 @@ class Ledger:
         """Seconds since the clip was begun."""
         return time.perf_counter() - self._started
 
-    def _expect(self, runs: Iterable[Run]) -> float:
-        return sum(self._pace.expect(run) for run in runs)
+    @property
+    def lateness(self) -> str | None:
+        """The sentence that says that a time budget was not kept; None as long as it is."""
+        limit = self._budget.seconds
+        if limit is None or self.elapsed_s <= LATE * limit:
+            return None
+        return f"late: {1e3 * self.elapsed_s:.0f} ms, {self._budget.asked} were asked for"
+
+    def _expect(self, run: Run) -> float:
+        if run.graph == DECODE and self._decoded:
+            # What this clip's frames took so far, not what others' did.
+            return run.items * self._decoded_s / self._decoded
+        # What can be given up between two packets may take longer than is expected; a graph's run may not.
+        return self._pace.expect(run, MIDDLE if run.graph in {DECODE, DECODE_AUDIO} else HIGH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
@@ -18,10 +19,12 @@ from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.devices import choose_precision, open_engine
 from avgn_edge.runtime.engines.engine import DeviceReport, Engine
 from avgn_edge.runtime.graphs import Graphs, Sessions
-from avgn_edge.runtime.ledger import Ledger, Pace
+from avgn_edge.runtime.ledger import FINISH, OPEN, Ledger, Pace, Run
 from avgn_edge.runtime.report import report
 from avgn_edge.runtime.result import Result
 from avgn_edge.runtime.steps import StepLoop
+from avgn_edge.runtime.strategy import Strategy, strategy
+from avgn_edge.runtime.warm_media import WarmMedia
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,13 +42,14 @@ class Recognizer:
     Safe to use from several threads, and a context manager. Open one with `Recognizer.open`.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, precision: str) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None) -> None:
         _check_preprocessing(bundle)
         self.bundle = bundle
         self.precision = precision
         self._engine = engine
-        self._sessions: Sessions | None = Sessions(bundle, engine, precision)
+        self._sessions: Sessions | None = Sessions(bundle, engine, precision, threads)
         self._pace = Pace()
+        self._media = WarmMedia(bundle.manifest.preprocessing)
 
     @classmethod
     def open(
@@ -64,9 +68,9 @@ class Recognizer:
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(packaged_bundle_path() if bundle is None else Path(bundle))
         engine = open_engine(device, threads=threads)
-        chosen = choose_precision(precision, bundle.precisions, engine.device)
-        bundle.verify(chosen)
-        return cls(bundle, engine, chosen)
+        chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)
+        bundle.verify(chosen, engine.int8_variant)
+        return cls(bundle, engine, chosen, threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -102,14 +106,27 @@ class Recognizer:
         sampling: Sampling = "cheap",
         glances: int | None = None,
         looks: int | None = None,
+        exit_risk: float | None = None,
+        average: str | Budget | None = None,
     ) -> Result:
         """Classify a clip: a path, the bytes of a file, a binary file object, or an opened `Clip`.
 
         `budget` as on the command line, such as "6gflops" or "80ms"; `glances` is T_G and `looks` is k, the
-        bundle's own by default. ClipError for a clip that cannot be read, BudgetError for a budget that buys nothing.
+        bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which stopping early may
+        change the answer, and `average` the compute to spend on a clip in the mean, such as "1gflops". ClipError for a
+        clip that cannot be read, BudgetError for a budget that buys nothing.
         """
         last = None
-        for last in self.steps(source, budget, top=top, sampling=sampling, glances=glances, looks=looks):  # noqa: B007
+        for last in self.steps(  # noqa: B007
+            source,
+            budget,
+            top=top,
+            sampling=sampling,
+            glances=glances,
+            looks=looks,
+            exit_risk=exit_risk,
+            average=average,
+        ):
             pass
         if last is None:
             raise AssertionError("a clip that raises nothing has an answer")
@@ -124,37 +141,64 @@ class Recognizer:
         sampling: Sampling = "cheap",
         glances: int | None = None,
         looks: int | None = None,
+        exit_risk: float | None = None,
+        average: str | Budget | None = None,
     ) -> Iterator[Result]:
         """As `classify`, yielding the answer after each step; the last has its `exit` set.
 
         What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
         """
         limit = self.check_budget(budget)
-        glances = self._setting("glances", glances, 0)
-        looks = self._setting("looks", looks, 1)
-        sessions = self._open_sessions()
-        return self._run(source, limit, sessions, top, sampling, glances, looks)
+        self._check_setting("glances", glances, 0)
+        self._check_setting("looks", looks, 1)
+        chosen = self.strategy(limit, glances=glances, looks=looks, exit_risk=exit_risk, average=average)
+        return self._run(source, limit, chosen, self._open_sessions(), top, sampling)
+
+    def strategy(
+        self,
+        budget: str | Budget | None = None,
+        *,
+        glances: int | None = None,
+        looks: int | None = None,
+        exit_risk: float | None = None,
+        average: str | Budget | None = None,
+    ) -> Strategy:
+        """What a request comes to; BudgetError or BundleError for one that cannot be met, before any clip is read."""
+        return strategy(
+            self.manifest,
+            self.precision,
+            Budget.parse(budget),
+            glances=glances,
+            looks=looks,
+            risk=exit_risk,
+            average=None if average is None else Budget.parse(average),
+        )
 
     def _run(
         self,
         source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
         limit: Budget,
+        chosen: Strategy,
         sessions: Sessions,
         top: int,
         sampling: Sampling,
-        glances: int,
-        looks: int,
     ) -> Iterator[Result]:
         if limit.seconds is not None:
             sessions.measure(self._pace)
+            self._media.warm(self._pace)
         # The clock starts before the file is opened: a time budget includes decoding.
         ledger = Ledger(limit, self.manifest.cost, self._pace)
-        clip, mine = self._opened(source, sampling)
+        with ledger.timing(Run(OPEN)):
+            clip, mine = self._opened(source, sampling)
         try:
-            policy = MostSalientFirst(self.manifest.exits.confidence, self.manifest.task)
+            policy = MostSalientFirst(self.manifest.task)
             graphs = Graphs(sessions, ledger)
-            for state in StepLoop(clip, self.manifest, graphs, ledger, policy, glances, looks).run():
-                yield report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
+            for state in StepLoop(clip, self.manifest, graphs, ledger, policy, chosen).run():
+                with ledger.timing(Run(FINISH)):
+                    told = report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
+                late = ledger.lateness if state.exit is not None else None
+                notes = (*chosen.notes, late) if late else chosen.notes
+                yield replace(told, warnings=(*notes, *told.warnings)) if notes else told
         finally:
             if mine:
                 clip.close()
@@ -182,6 +226,13 @@ class Recognizer:
         with ArrayClip(frames, waveform, sample_rate, times, count=given.moments, geometry=geometry) as clip:
             return self.classify(clip, budget, top=top)
 
+    def save_profile(self) -> Path | None:
+        """Measure what each graph takes on this device, with care, and keep it for time budgets.
+
+        Returns the file, or None where the user's cache cannot be written.
+        """
+        return self._open_sessions().save_profile(self._pace)
+
     def close(self) -> None:
         """Let the sessions go; the recognizer cannot be used afterwards."""
         self._sessions = None
@@ -199,12 +250,10 @@ class Recognizer:
             raise ValueError("this recognizer is closed")
         return self._sessions
 
-    def _setting(self, name: Literal["glances", "looks"], asked: int | None, least: int) -> int:
+    def _check_setting(self, name: Literal["glances", "looks"], asked: int | None, least: int) -> None:
         most = self.manifest.preprocessing.moments
-        value = int(getattr(self.manifest.settings, name)) if asked is None else asked
-        if not least <= value <= most:
-            raise ValueError(f"{name} must lie in {least}..{most}, not {value}")
-        return value
+        if asked is not None and not least <= asked <= most:
+            raise ValueError(f"{name} must lie in {least}..{most}, not {asked}")
 
     def _opened(
         self, source: str | os.PathLike[str] | bytes | BinaryIO | Clip, sampling: Sampling

@@ -8,7 +8,7 @@ from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.media.clip import Clip
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger
+from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN, Ledger
 from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
 from avgn_edge.runtime.steps import State
 
@@ -41,6 +41,7 @@ def report(
         warnings=clip.warnings,
         probabilities=scores,
         runs=tuple(ledger.runs),
+        spent_s=dict(ledger.spent_s),
     )
 
 
@@ -75,7 +76,7 @@ def _timing(ledger: Ledger) -> Timing:
         return 1e3 * sum(ledger.spent_s.get(name, 0.0) for name in names)
 
     return Timing(
-        decode=spent(DECODE, DECODE_AUDIO),
+        decode=spent(OPEN, DECODE, DECODE_AUDIO),
         audio=spent(FRONT_END, "audio_encoder"),
         glance=spent("global_encoder"),
         saliency=spent("saliency"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -85,11 +86,15 @@ class Result:
     """Of every class, float32 [C], in the order of the bundle's labels."""
     runs: tuple[Run, ...] = field(compare=False, repr=False)
     """The graph runs that happened, in their order."""
+    spent_s: Mapping[str, float] = field(compare=False, repr=False, default_factory=dict)
+    """Seconds by what took them: the graphs, and what the ledger's other names stand for. The rest is orchestration."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         whole = {
-            name: value for name, value in vars(self).items() if name not in {"probabilities", "runs", "budget", "top"}
+            name: value
+            for name, value in vars(self).items()
+            if name not in {"probabilities", "runs", "spent_s", "budget", "top"}
         }
         return {
             **{name: whole[name] for name in ("clip", "duration_s", "label", "score")},

@@ -81,6 +81,8 @@ def classify_clips(
     sampling: Sampling,
     *,
     top: int,
+    exit_risk: float | None,
+    average: str | None,
     writer: Writer,
     debug: bool,
 ) -> int:
@@ -89,7 +91,7 @@ def classify_clips(
     try:
         with Bar("clips", len(found)) as bar:
             for item in found:
-                outcome = _outcome(recognizer, item, budget, sampling, top)
+                outcome = _outcome(recognizer, item, budget, sampling, top, exit_risk, average)
                 with bar.away():
                     bar.show(done + 1)
                     if isinstance(outcome, Exception):
@@ -105,12 +107,20 @@ def classify_clips(
     return 1 if failed else 0
 
 
-def _outcome(recognizer: Recognizer, item: Found, budget: Budget, sampling: Sampling, top: int) -> Result | Exception:
+def _outcome(
+    recognizer: Recognizer,
+    item: Found,
+    budget: Budget,
+    sampling: Sampling,
+    top: int,
+    exit_risk: float | None,
+    average: str | None,
+) -> Result | Exception:
     """Return the answer for one clip, or the error that is this clip's alone."""
     if item.error is not None:
         return item.error
     try:
-        return recognizer.classify(item.clip, budget, top=top, sampling=sampling)
+        return recognizer.classify(item.clip, budget, top=top, sampling=sampling, exit_risk=exit_risk, average=average)
     except (BundleError, DeviceError):  # no clip will fare better
         raise
     except Exception as error:  # noqa: BLE001 - a bug that one clip brings out must not cost the others their answers

@@ -33,5 +33,7 @@ def as_text(versions: dict[str, str | None], devices: Sequence[DeviceHealth], pr
 def _device(health: DeviceHealth) -> tuple[str, str, str]:
     if not health.ok:
         return health.device, "no", printable(f"{health.why}: {health.what_to_do}")
+    look = "" if health.look_ms is None else f", a look {health.look_ms:.1f} ms in {health.precision}"
     notes = "".join(f"; {note}" for note in health.notes)
-    return health.device, "works", printable(f"{health.engine}, first run {duration(health.milliseconds or 0)}{notes}")
+    told = f"{health.engine}{look}, first run {duration(health.milliseconds or 0)}{notes}"
+    return health.device, "works", printable(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,20 +41,36 @@ def read_clips(data: Path, videos: Path | None, split: str | None) -> DataSet:
     return whole if split is None else whole.part(split)
 
 
-def evaluate_budgets(
-    recognizer: Recognizer, data: DataSet, budgets: Sequence[str], sampling: Sampling
+@dataclass(frozen=True)
+class Request:
+    """What a row asks for."""
+
+    budget: str = "none"
+    average: str | None = None
+    exit_risk: float | None = None
+
+
+def requests(budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None) -> list[Request]:
+    """Return a request a budget, and one an average; one without either where neither is given."""
+    limited = [Request(budget, None, exit_risk) for budget in budgets or ([] if averages else ["none"])]
+    return limited + [Request("none", average, exit_risk) for average in averages]
+
+
+def evaluate_requests(
+    recognizer: Recognizer, data: DataSet, asked: Sequence[Request], sampling: Sampling
 ) -> Iterator[Row]:
-    """Yield a row a budget, as each is done; every budget is checked before any clip is read."""
+    """Yield a row a request, as each is done; every request is checked before any clip is read."""
     from avgn_edge.evaluation.evaluate import evaluate, warm_up  # noqa: PLC0415
     from avgn_edge.evaluation.when_and_where import read_truth  # noqa: PLC0415
 
-    for budget in budgets:
-        recognizer.check_budget(budget)
+    for one in asked:
+        budget = recognizer.check_budget(one.budget)
+        recognizer.strategy(budget, average=one.average, exit_risk=one.exit_risk)
     truth = read_truth(data.source if data.source.is_dir() else data.source.parent)
     _warn_of_unknown_labels(data, recognizer.labels)
     told: set[str] = set()
     warm_up(recognizer, data.clips)
-    with Bar("clips", len(data.clips) * len(budgets)) as bar:
+    with Bar("clips", len(data.clips) * len(asked)) as bar:
         done = 0
 
         def progress() -> None:
@@ -61,8 +78,17 @@ def evaluate_budgets(
             done += 1
             bar.show(done)
 
-        for budget in budgets:
-            row = evaluate(recognizer, data.clips, budget, truth=truth, sampling=sampling, progress=progress)
+        for one in asked:
+            row = evaluate(
+                recognizer,
+                data.clips,
+                one.budget,
+                average=one.average,
+                exit_risk=one.exit_risk,
+                truth=truth,
+                sampling=sampling,
+                progress=progress,
+            )
             with bar.away():
                 for line in dict.fromkeys(failure.error for failure in row.failed):
                     if line not in told:

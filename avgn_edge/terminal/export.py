@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, mmacs, size
 
 if TYPE_CHECKING:
+    from avgn_edge.calibration.calibrate import Calibration
     from avgn_edge.export.export import Export, ExportedGraph
 
 PACKAGES = ("torch", "onnx", "onnxscript", "safetensors")
@@ -34,23 +37,64 @@ def _import(package: str) -> None:
         raise MissingExtraError("export", package, "export") from error
 
 
-def check_precisions(text: str) -> None:
-    """Refuse a precision that is not written by this version, before anything takes time."""
-    from avgn_edge.runtime.devices import VALID_PRECISIONS  # noqa: PLC0415
+@dataclass(frozen=True)
+class Clips:
+    """What to calibrate on."""
 
-    for name in text.lower().split(","):
-        precision = name.strip()
-        if precision not in VALID_PRECISIONS or precision == "auto":
-            raise DeviceError(f"precision {name[:40]!r}", "unknown", "this version writes fp32")
-        if precision != "fp32":
-            raise DeviceError(f"precision {precision}", "fp16 and int8 are not written by this version", "write fp32")
+    data: Path
+    videos: Path | None
+    split: str | None
+    most_lost: float
+    threads: int | None
 
 
-def export_checkpoint(checkpoint: Path, output: Path, name: str | None, licence: str | None) -> Export:
-    """Write the bundle; a bar shows how many graphs are done."""
+def choose_precisions(text: str | None, clips: Path | None) -> tuple[str, ...]:
+    """Read the precisions to write, and refuse those that there is nothing to make of, before anything takes time."""
+    from avgn_edge.terminal.calibrate import read_precisions  # noqa: PLC0415
+
+    chosen = read_precisions(text) if text is not None else ("fp32",) if clips is None else ("fp32", "fp16", "int8")
+    if "int8" in chosen and clips is None:
+        raise DeviceError("precision int8", "its ranges come from clips", "give some with --calibration-data PATH")
+    return chosen
+
+
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    name: str | None,
+    licence: str | None,
+    precisions: Sequence[str] = ("fp32",),
+    clips: Clips | None = None,
+) -> tuple[Export, Calibration | None]:
+    """Write the bundle, calibrated where there are clips; a bar shows how many graphs are done."""
     name = _checked_name(name) if name is not None else _name_from(checkpoint)
     check_replaceable(output.resolve())  # before the export, not after it
     check_extra()
+    if tuple(precisions) == ("fp32",) and clips is None:
+        return _export(checkpoint, output, name, licence), None
+    from avgn_edge.terminal import calibrate as calibrating  # noqa: PLC0415
+
+    calibrating.check_extra()
+    with tempfile.TemporaryDirectory(prefix="avgn-edge-export-") as folder:
+        made = _export(checkpoint, Path(folder) / "bundle", name, licence)
+        if clips is None:
+            from avgn_edge.calibration.precisions import write_precisions  # noqa: PLC0415
+
+            return replace(made, bundle=write_precisions(made.bundle, output, precisions)), None
+        done = calibrating.calibrate_bundle(
+            made.bundle,
+            output,
+            clips.data,
+            videos=clips.videos,
+            split=clips.split,
+            precisions=precisions,
+            most_lost=clips.most_lost,
+            threads=clips.threads,
+        )
+        return replace(made, bundle=done.bundle), done
+
+
+def _export(checkpoint: Path, output: Path, name: str, licence: str | None) -> Export:
     from avgn_edge.export.export import UNSTATED_LICENCE, export_bundle  # noqa: PLC0415 - imports PyTorch
     from avgn_edge.export.graphs import GRAPH_SPECS  # noqa: PLC0415
     from avgn_edge.models.checkpoint import load  # noqa: PLC0415
@@ -99,7 +143,9 @@ def as_text(export: Export, shown: str) -> Iterator[str]:
     worst = max(parity.error for graph in export.graphs for parity in graph.parity)
     yield f"errors are differences from PyTorch over its range: at most {worst:.1e}, where {TOLERANCE:.0e} is allowed"
     yield ""
-    yield f"{printable(shown)}: {size(total)} in fp32; licence: {printable(export.bundle.manifest.licence)}"
+    held = ", ".join(export.bundle.precisions)
+    licence = printable(export.bundle.manifest.licence)
+    yield f"{printable(shown)}: {size(total)} in fp32, holds {held}; licence: {licence}"
     yield f"next: avgn-edge classify CLIP --model {printable(quoted(shown))}"
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from avgn_edge.bundle.manifest import GRAPHS, Manifest
 from avgn_edge.runtime.budget import smallest
+from avgn_edge.runtime.exits import DEFAULT_RISK
 from avgn_edge.terminal.tables import columns, counted, fields, gmacs, mmacs, size
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle
 
 MOST_LABELS = 30
+VARIANTS = {"s8s8": "ARM", "symmetric": "TensorRT"}
 
 
 def as_json(bundle: Bundle) -> dict[str, Any]:
@@ -32,7 +34,6 @@ def as_text(bundle: Bundle) -> Iterator[str]:
 
 def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     manifest, settings = bundle.manifest, bundle.manifest.settings
-    confidence = manifest.exits.confidence
     yield "bundle", manifest.name
     yield "folder", str(bundle.path)
     yield "hash", f"{bundle.hash} (every file checked)"
@@ -43,10 +44,32 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     for precision in manifest.precisions:
         total = sum(graph.bytes for graph in manifest.graphs[precision].values())
         yield "precision", f"{precision}, {size(total)}"
+    for variant, graphs in manifest.int8_variants.items():
+        total = sum(graph.bytes for graph in graphs.values())
+        yield "precision", f"int8 for {VARIANTS[variant]}, {size(total)} more"
     moments = manifest.preprocessing.moments
     yield "attention", f"{moments} moments, glances at {settings.glances} (T_G), looks at up to {settings.looks} (k)"
-    yield "stops", "never before the last look" if confidence is None else f"when a score reaches {confidence:g}"
+    yield "stops", _stops(manifest)
+    yield from _calibration(manifest)
     yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.items()))
+
+
+def _stops(manifest: Manifest) -> str:
+    confidence = manifest.exits.confidence
+    if manifest.exits.tables:
+        return f"where that changes the answer in at most {100 * DEFAULT_RISK:g} % of clips, or what --exit-risk says"
+    return "never before the last look" if confidence is None else f"when a score reaches {confidence:g}"
+
+
+def _calibration(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if not manifest.exits.tables:
+        yield "calibrated", "not yet: avgn-edge calibrate fits it to your clips"
+        return
+    for precision, tables in manifest.exits.tables.items():
+        yield "calibrated", f"{precision}, risks on {counted(tables[-1].clips, 'clip')}"
+    averages = [point.mean_macs for point in manifest.operating_points if point.thresholds is not None]
+    if averages:
+        yield "averages", f"{gmacs(min(averages))} to {gmacs(max(averages))} GFLOPs a clip, with --average"
 
 
 def _prices(manifest: Manifest) -> Iterator[tuple[str, str]]:

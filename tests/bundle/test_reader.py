@@ -165,12 +165,72 @@ def test_a_link_ring_a_pipe_and_a_folder_are_refused(bundle_dir):
         Bundle.open(bundle_dir)
 
 
-def test_a_manifest_that_names_another_file_of_the_bundle_is_held_to_its_hash(bundle_dir):
+def test_two_names_for_the_same_bytes_are_fine_and_each_is_held_to_its_own_hash(bundle_dir):
     def change(document):
         document["graphs"]["fp32"]["spatial"]["path"] = "graphs/int8/spatial.onnx"
 
     edit(bundle_dir, change)
-    Bundle.open(bundle_dir, verify="all")  # two names for the same bytes are fine
+    Bundle.open(bundle_dir, verify="all")
+    edit(bundle_dir, lambda document: document["graphs"]["fp32"]["spatial"].update(sha256="0" * 64))
+    bundle = Bundle.open(bundle_dir)
+    bundle.verify("int8")  # that the file is what one entry says …
+    with pytest.raises(BundleError, match=r"spatial\.onnx.*hash"):
+        bundle.verify("fp32")  # … does not make it what the other says
+    bundle = Bundle.open(bundle_dir)
+    with pytest.raises(BundleError, match="hash"):
+        bundle.graph_bytes_path("fp32", "spatial")
+    assert bundle.graph_bytes_path("int8", "spatial").is_file()
+
+
+# ---- INT8 variants --------------------------------------------------------------------------------------------------
+
+
+def test_a_variant_gives_its_own_file_and_shares_the_others(variant_dir, graph, other_graph):
+    bundle = Bundle.open(variant_dir, verify="all")
+    assert bundle.graph_bytes_path("int8", "local_encoder").read_bytes() == graph
+    assert bundle.graph_bytes_path("int8", "local_encoder", "s8s8").read_bytes() == other_graph
+    assert bundle.graph_bytes_path("int8", "spatial", "s8s8") == bundle.graph_bytes_path("int8", "spatial")
+    assert bundle.graph_bytes_path("fp32", "local_encoder", "s8s8").read_bytes() == graph
+
+
+def test_a_variant_s_bytes_are_checked_when_it_is_asked_for(variant_dir, other_graph):
+    victim = variant_dir / "graphs" / "int8-s8s8" / "local_encoder.onnx"
+    victim.write_bytes(other_graph[:-1] + bytes([other_graph[-1] ^ 1]))
+    bundle = Bundle.open(variant_dir)
+    bundle.verify("int8", "u8s8")  # a variant never used is never read …
+    bundle.verify("fp32")
+    for use in (
+        lambda: bundle.verify("int8", "s8s8"),
+        lambda: bundle.verify("int8"),  # … but is one of them all
+        lambda: bundle.graph_bytes_path("int8", "local_encoder", "s8s8"),
+        lambda: Bundle.open(variant_dir, verify="all"),
+    ):
+        with pytest.raises(BundleError, match=r"int8-s8s8.local_encoder\.onnx.*hash"):
+            use()
+    assert bundle.graph_bytes_path("int8", "local_encoder").is_file()
+
+
+def test_a_variant_s_file_is_located_when_the_bundle_opens(variant_dir, other_graph):
+    victim = variant_dir / "graphs" / "int8-s8s8" / "local_encoder.onnx"
+    victim.write_bytes(other_graph + b"\0")
+    with pytest.raises(BundleError, match="bytes, the manifest says"):
+        Bundle.open(variant_dir)
+    victim.unlink()
+    with pytest.raises(BundleError, match="missing"):
+        Bundle.open(variant_dir)
+
+
+@pytest.mark.parametrize("variant", ["symmetric", "../s8s8", ""])
+def test_a_variant_that_is_not_held_is_one_line(variant, variant_dir):
+    bundle = Bundle.open(variant_dir)
+    for use in (
+        lambda: bundle.graph_bytes_path("int8", "spatial", variant),
+        lambda: bundle.verify("int8", variant),
+    ):
+        with pytest.raises(BundleError, match=r"no INT8 graphs for this kind of device.*calibrate") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+    assert bundle.graph_bytes_path("fp32", "spatial", variant).is_file()  # of fp32 there is one for all
 
 
 def test_threads_may_verify_at_once(bundle_dir):

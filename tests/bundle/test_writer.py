@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from avgn_edge.bundle import writer
-from avgn_edge.bundle.manifest import GRAPHS, ExitSettings
+from avgn_edge.bundle.exits import ExitSettings
+from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import replace_manifest, write_bundle
 from avgn_edge.errors import BundleError
@@ -19,8 +20,11 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def content(manifest, graph):
-    return {precision: dict.fromkeys(GRAPHS, graph) for precision in manifest.graphs}
+def content(manifest, graph, variant=b""):
+    """One graph everywhere, and `variant` as whatever the INT8 variants have of their own."""
+    files = {precision: dict.fromkeys(GRAPHS, graph) for precision in manifest.graphs}
+    own = {f"int8-{name}": dict.fromkeys(graphs, variant) for name, graphs in manifest.int8_variants.items()}
+    return files | own
 
 
 def renamed(manifest, name="second"):
@@ -135,6 +139,53 @@ def test_a_link_to_a_bundle_keeps_leading_to_it(bundle_dir, tmp_path, manifest, 
     write_bundle(tmp_path / "latest", renamed(manifest), content(manifest, graph))
     assert (tmp_path / "latest").is_symlink()
     assert Bundle.open(bundle_dir).manifest.name == "second"
+
+
+def test_variants_are_written_beside_the_others_and_a_failure_writes_none(variant_dir, tmp_path, graph, other_graph):
+    described = Bundle.open(variant_dir, verify="all").manifest
+    assert list(described.int8_variants) == ["s8s8"]
+    assert (variant_dir / "graphs" / "int8-s8s8" / "local_encoder.onnx").read_bytes() == other_graph
+    assert sorted(path.name for path in (variant_dir / "graphs").iterdir()) == ["fp32", "int8", "int8-s8s8"]
+    files = content(described, graph, other_graph)
+    for wrong, why in (
+        ({name: graphs for name, graphs in files.items() if name != "int8-s8s8"}, "precisions"),
+        ({**files, "int8-symmetric": dict.fromkeys(GRAPHS, graph)}, "precisions"),
+        ({**files, "int8-s8s8": {}}, "no graph local_encoder in int8-s8s8"),
+        ({**files, "int8-s8s8": {"local_encoder": graph}}, "hash"),
+    ):
+        with pytest.raises(BundleError, match=why):
+            write_bundle(tmp_path / "other", described, wrong)
+        assert [path.name for path in tmp_path.iterdir()] == ["variants"]
+
+
+def test_a_variant_s_file_may_come_from_the_bundle_being_replaced(variant_dir, other_graph):
+    old = Bundle.open(variant_dir)
+    files = {
+        precision: {name: old.graph_bytes_path(precision, name) for name in GRAPHS} for precision in old.precisions
+    }
+    files["int8-s8s8"] = {"local_encoder": old.graph_bytes_path("int8", "local_encoder", "s8s8")}
+    bundle = write_bundle(variant_dir, renamed(old.manifest), files)
+    assert bundle.manifest.name == "second"
+    assert bundle.graph_bytes_path("int8", "local_encoder", "s8s8").read_bytes() == other_graph
+
+
+def test_two_entries_of_one_path_with_different_bytes_are_not_written(tmp_path, variant_manifest, graph, other_graph):
+    own = variant_manifest.int8_variants["s8s8"]["local_encoder"]
+    shared = dataclasses.replace(own, path="graphs/int8/local_encoder.onnx")
+    described = dataclasses.replace(variant_manifest, int8_variants={"s8s8": {"local_encoder": shared}})
+    with pytest.raises(BundleError, match=r"int8.local_encoder\.onnx.*hash"):
+        write_bundle(tmp_path / "bundle", described, content(described, graph, other_graph))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_replaced_in_place_is_held_to_the_variants_files(variant_dir):
+    before = everything(variant_dir)
+    held = Bundle.open(variant_dir).manifest
+    wrong = dataclasses.replace(held.int8_variants["s8s8"]["local_encoder"], sha256="0" * 64)
+    with pytest.raises(BundleError, match=r"int8-s8s8.local_encoder\.onnx.*hash"):
+        replace_manifest(variant_dir, dataclasses.replace(held, int8_variants={"s8s8": {"local_encoder": wrong}}))
+    assert everything(variant_dir) == before
+    assert replace_manifest(variant_dir, renamed(held)).manifest.int8_variants == held.int8_variants
 
 
 def test_a_manifest_is_replaced_in_place(bundle_dir, manifest):

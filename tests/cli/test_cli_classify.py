@@ -243,6 +243,22 @@ def test_a_clip_named_twice_is_answered_twice(run, bundle, media):
     assert rows[0]["score"] == rows[1]["score"]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--exit-risk", "2"),
+        ("--exit-risk", "-0.1"),
+        ("--average", "80ms"),
+        ("--average", "1gflops", "--exit-risk", "0.02"),
+    ],
+    ids=" ".join,
+)
+def test_a_rule_of_stopping_that_makes_no_sense_is_one_line(asked, run, bundle, media):
+    done = run("classify", media / "both.mp4", "-m", bundle, *asked)
+    assert (done.code, done.stdout, len(done.errors)) == (2, "", 1)
+    assert asked[0].strip("-").split("-")[0] in done.errors[0]
+
+
 def test_a_bug_in_one_clip_costs_the_others_nothing(run, bundle, media, monkeypatch):
     right = Recognizer.classify
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 import avgn_edge
-from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.bundle.manifest import GRAPHS, Manifest
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.runtime import doctor as examination
 
@@ -83,9 +83,28 @@ def test_doctor_says_what_works_and_why_not(run):
         assert device["ok"] or device["what_to_do"] in text.stdout
 
 
+def test_doctor_times_a_look_of_the_bundle_it_is_given(run, bundle):
+    told = run("doctor", "--model", bundle, "--json").objects[0]
+    for device in told["devices"]:
+        assert (device["look_ms"] is not None) == device["ok"]
+    text = run("doctor", "--model", bundle).stdout
+    assert "a look " in text
+
+
+def test_doctor_prepares_a_device_and_says_how_long_it_took(run, bundle):
+    done = run("doctor", "--prepare", "cpu", "--model", bundle, "--precision", "fp32", "--json")
+    assert done.code == 0
+    assert {row["graph"] for row in done.objects} == set(GRAPHS)
+    text = run("doctor", "--prepare", "cpu", "--model", bundle)
+    assert len(text.lines) == len(done.objects)
+    assert "on cpu (onnxruntime" in text.stderr
+    refused = run("doctor", "--prepare", "cpu", "--model", bundle, "--precision", "fp16")
+    assert (refused.code, refused.stdout, len(refused.errors)) == (2, "", 1)
+
+
 def test_doctor_fails_where_nothing_works(run, monkeypatch):
     sick = examination.DeviceHealth("cpu", False, None, None, "it is not installed", "pip install 'avgn-edge[cpu]'")
-    monkeypatch.setattr(examination, "examine", lambda: (sick,))
+    monkeypatch.setattr(examination, "examine", lambda _: (sick,))
     monkeypatch.setattr(examination, "problems", lambda: ("both flavours are installed",))
     done = run("doctor")
     assert done.code == 2

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from evaluation_makers import COST, fake_recognizer
 from media_makers import VideoSpec, write_media
-from network_makers import LABELS
+from network_makers import LABELS, FakeBundle, FakeEngine
 
 pytest.importorskip("sklearn", reason="scikit-learn comes with the evaluate extra")
 
+from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint, RiskRow
 from avgn_edge.bundle.manifest import GraphCost
 from avgn_edge.datasets import LabelledClip, read_dataset
-from avgn_edge.errors import BudgetError, DataError
+from avgn_edge.errors import BudgetError, BundleError, DataError
 from avgn_edge.evaluation.evaluate import evaluate, unknown_labels, warm_up
 from avgn_edge.evaluation.paper_cost import has_paper_encoders
 from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
 from avgn_edge.evaluation.when_and_where import Episode, Truth, WhenAndWhere
+from avgn_edge.runtime.recognizer import Recognizer
 
 SETTING = Setting("made", "cpu", "fp32", "single-label", "2gflops", paper_encoders=True)
 
@@ -210,6 +212,45 @@ def test_several_labels_a_clip_are_measured_as_such(csv_set):
         row = evaluate(recognizer, read_dataset(csv_set(["dog|rain", "rain|violin", "train"])).clips)
     assert (row.task, row.average_precision_classes) == ("multi-label", 4)
     assert row.chance == pytest.approx((1 + 2 + 1 + 1) / 3 / 4)
+
+
+def calibrated(recognizer):
+    """The same, with exits: after the glances for an average of 100 MFLOPs, and at once for a risk of 2 %."""
+    manifest = recognizer.manifest
+    table = ExitTable(8, (1.0, 1.0, 1.0), 1000, 10**9, (RiskRow(0.0, 0, 10**8),))
+    point = OperatingPoint("fp32", 10**8, 8, 5, (2.0, 0.0, 2.0), 0.5, 10**8)
+    held = replace(manifest, exits=ExitSettings(None, {"fp32": (table,)}), operating_points=(point,))
+    return Recognizer(FakeBundle(held), FakeEngine(held), "fp32")
+
+
+def test_a_row_says_which_rule_of_stopping_it_is_of(recognizer, csv_set):
+    clips = read_dataset(csv_set(["dog", "rain"])).clips
+    able = calibrated(recognizer)
+    for asked, name, glances in (
+        ({}, "none", None),
+        ({"average": "100mflops"}, "average 100mflops", 8),
+        ({"exit_risk": 0.02}, "risk 0.02", 0),
+        ({"budget": "1GFLOPS", "exit_risk": 0.02}, "1gflops, risk 0.02", 0),
+        ({"budget": "1gflops", "average": "100mflops"}, "1gflops, average 100mflops", 8),
+    ):
+        row = evaluate(able, clips, **asked)
+        assert row.budget == name
+        if glances is not None:
+            assert (row.mean_glances, row.mean_looks, row.exits["confident"]) == (glances, 0, 2)
+
+
+def test_a_rule_that_the_bundle_cannot_follow_is_refused_before_any_clip_is_opened(recognizer):
+    clips = [LabelledClip(Path("no.mp4"), "no.mp4", ("dog",))]
+    for asked in ({"average": "100mflops"}, {"exit_risk": 0.02}):
+        with pytest.raises(BundleError, match="avgn-edge calibrate"):
+            evaluate(recognizer, clips, **asked)
+    with pytest.raises(BudgetError):
+        evaluate(calibrated(recognizer), clips, exit_risk=0.02, average="100mflops")
+
+
+def test_a_part_of_a_file_is_stopped_by_the_same_rule(recognizer, csv_set):
+    clips = read_dataset(csv_set(["dog,1.0,2.5"], columns="path,label,start,end")).clips
+    assert evaluate(calibrated(recognizer), clips, average="100mflops").exits["confident"] == 1
 
 
 def test_warming_up_runs_every_graph_whatever_the_clip(recognizer, tmp_path):

@@ -17,7 +17,7 @@ from avgn_edge.cli import main
 from avgn_edge.errors import BundleError
 from avgn_edge.evaluation.row import Row
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.terminal.evaluate import as_text
+from avgn_edge.terminal.evaluate import Request, as_text, requests
 
 
 @pytest.fixture
@@ -169,6 +169,25 @@ def test_every_budget_is_checked_before_the_first_clip(run, csv_set):
     code, out, err = run("--data", csv_set(["dog"]), "-b", "none", "-b", "1mflops", "--json")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "16mflops" in err
+
+
+@pytest.mark.usefixtures("opened")
+def test_an_exit_that_is_not_calibrated_is_refused_before_the_first_clip(run, csv_set):
+    table = csv_set(["dog"])
+    for arguments in (("--average", "100mflops"), ("--exit-risk", "0.02"), ("-b", "none", "--average", "1gflops")):
+        code, out, err = run("--data", table, *arguments, "--json")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "avgn-edge calibrate" in err
+
+
+def test_requests_are_a_row_a_budget_and_a_row_an_average():
+    assert [(one.budget, one.average, one.exit_risk) for one in requests(["1gflops", "none"], ["2gflops"], 0.1)] == [
+        ("1gflops", None, 0.1),
+        ("none", None, 0.1),
+        ("none", "2gflops", 0.1),
+    ]
+    assert requests([], [], None) == [Request("none", None, None)]
+    assert requests([], ["2gflops"], None) == [Request("none", "2gflops", None)]
 
 
 def test_the_table_fits_a_terminal_of_120_columns():

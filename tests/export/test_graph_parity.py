@@ -14,7 +14,8 @@ from network_makers import hearing, made_clip, network_inputs  # noqa: E402
 
 from avgn_edge.bundle.manifest import GRAPHS  # noqa: E402
 from avgn_edge.export.graphs import GRAPH_SPECS  # noqa: E402
-from avgn_edge.export.parity import TOLERANCE, relative_error  # noqa: E402
+from avgn_edge.export.parity import TOLERANCE  # noqa: E402
+from avgn_edge.export.relative_error import relative_error  # noqa: E402
 from avgn_edge.export.to_onnx import example_inputs  # noqa: E402
 from avgn_edge.runtime.devices import open_engine  # noqa: E402
 

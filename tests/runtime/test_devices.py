@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime import devices, doctor
 from avgn_edge.runtime.devices import Device, choose_precision, open_engine, precision_note
+from avgn_edge.runtime.prepare import prepare
 
 ALL = ("fp32", "fp16", "int8")
 
@@ -168,6 +170,48 @@ def test_doctor_survives_missing_engines(monkeypatch):
     for row in doctor.examine():
         assert not row.ok
         assert "avgn-edge[" in row.what_to_do
+
+
+def test_doctor_times_a_look_on_each_device_that_works(tiny_bundle):
+    for row in doctor.examine(tiny_bundle, ("cpu", "openvino:CPU", "cuda:0")):
+        assert (row.look_ms is not None and row.look_ms > 0) == row.ok
+        assert row.precision == ("fp32" if row.ok else None)
+        assert row.to_dict()["look_ms"] == row.look_ms
+        assert not row.ok or any("holds no" in note for note in row.notes)
+
+
+def test_a_device_that_fails_a_bundle_s_graph_does_not_work(tiny_bundle, monkeypatch):
+    ort = pytest.importorskip("avgn_edge.runtime.engines.ort")
+    pytest.importorskip("onnxruntime")
+    real = ort.OrtEngine.open
+
+    def refuse(engine, path, precision="fp32"):
+        if path.stem == "spatial":
+            raise DeviceError(engine.device, "GridSample is not in this driver", "update it")
+        return real(engine, path, precision)
+
+    monkeypatch.setattr(ort.OrtEngine, "open", refuse)
+    (row,) = doctor.examine(tiny_bundle, ("cpu",))
+    assert (row.ok, row.why, row.what_to_do) == (False, "GridSample is not in this driver", "update it")
+    assert row.look_ms is None
+
+
+def test_preparing_opens_and_runs_every_graph_for_the_sizes_clips_use(tiny_bundle, device):
+    rows = list(prepare(tiny_bundle, open_engine(device), "fp32"))
+    settings = tiny_bundle.manifest.settings
+    sizes = {graph: [row.items for row in rows if row.graph == graph] for graph in GRAPHS}
+    assert sizes == {
+        "audio_encoder": [1, 16],
+        "global_encoder": sorted({1, settings.glances}),
+        "saliency": [1],
+        "spatial": [1],
+        "local_encoder": sorted({1, settings.looks}),
+        "classifier": [1],
+    }
+    for row in rows:
+        assert (row.device, row.precision) == (device, "fp32")
+        assert row.ready_s > 0
+        assert row.run_ms > 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -150,7 +151,7 @@ def test_a_session_that_fell_back_is_refused(monkeypatch, probe_path):
     monkeypatch.setattr(loaded, "get_available_providers", lambda: list(ort.PROVIDERS.values()))
     for kind in ("cuda", "tensorrt"):
         cuda = ort.OrtEngine(kind)
-        monkeypatch.setattr(cuda, "_providers", lambda _: [(ort.PROVIDERS["cpu"], {})])
+        monkeypatch.setattr(cuda, "_providers", lambda *_: [(ort.PROVIDERS["cpu"], {})])
         with pytest.raises(DeviceError, match=rf"{kind}:0.*fell back to CPUExecutionProvider"):
             cuda.open(probe_path)
 
@@ -223,32 +224,177 @@ def test_a_session_is_opened_with_the_options_that_were_measured(probe_path, mon
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-def test_tensorrt_caches_by_graph_and_does_without_where_it_cannot_write(probe_path, tmp_path, monkeypatch):
-    pytest.importorskip("onnxruntime")
-    engine = open_engine("cpu")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    settings = engine._tensorrt(probe_path)
-    assert settings["trt_engine_cache_path"].startswith(str(tmp_path / "cache" / "avgn-edge" / "tensorrt"))
-    assert not settings["trt_int8_enable"]
-    other = tmp_path / "other.onnx"
-    other.write_bytes(probe.graph() + b"DequantizeLinear")
-    assert engine._tensorrt(other)["trt_engine_cache_path"] != settings["trt_engine_cache_path"]
-    assert engine._tensorrt(other)["trt_int8_enable"]
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert "trt_engine_cache_enable" not in engine._tensorrt(probe_path)
-
-
 def test_nothing_is_written_to_stdout(engine, probe_path, capfd):
     engine.open(probe_path).run({"image": probe.IMAGE})
     assert capfd.readouterr().out == ""
 
 
-def test_threads_default_to_the_cores_this_process_may_use(monkeypatch):
-    from avgn_edge.runtime.engines import threads
+@pytest.mark.parametrize(
+    ("device", "machine", "variant"),
+    [
+        ("cpu", "x86_64", "u8s8"),
+        ("cpu", "AMD64", "u8s8"),
+        ("cpu", "aarch64", "s8s8"),
+        ("cpu", "arm64", "s8s8"),
+        ("openvino:CPU", "aarch64", "u8s8"),
+    ],
+)
+def test_an_engine_names_the_int8_graphs_it_computes_well(device, machine, variant, monkeypatch):
+    pytest.importorskip(ENGINES[device])
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert open_engine(device).int8_variant == variant
 
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
-    assert threads.usable_cores() == 3
-    monkeypatch.delattr(threads.os, "sched_getaffinity")
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: None)
-    assert threads.usable_cores() == 1
+
+def test_tensorrt_takes_symmetric_int8_and_cuda_none_of_its_own(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from avgn_edge.runtime.engines import ort
+
+    monkeypatch.setattr(ort._load(), "get_available_providers", lambda: list(ort.PROVIDERS.values()))
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert ort.OrtEngine("tensorrt").int8_variant == "symmetric"
+    assert ort.OrtEngine("cuda").int8_variant == "u8s8"
+
+
+def test_a_gpu_s_graph_is_bound_to_it_and_warmed_up(probe_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from avgn_edge.runtime.engines import binding, ort
+
+    warmed = []
+    monkeypatch.setattr(ort._load(), "get_available_providers", lambda: list(ort.PROVIDERS.values()))
+    monkeypatch.setattr(binding.BoundSession, "warm_up", lambda session: warmed.append(session._memory))
+    engine = ort.OrtEngine("cuda", 2)
+    (name, options), _ = engine._providers(probe_path, "fp16")
+    assert (name, options["device_id"], options["use_tf32"]) == ("CUDAExecutionProvider", 2, 0)
+    assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    monkeypatch.setattr(ort, "PROVIDERS", dict.fromkeys(ort.PROVIDERS, "CPUExecutionProvider"))
+    monkeypatch.setattr(engine, "_providers", lambda *_: [("CPUExecutionProvider", {})])
+    assert isinstance(engine.open(probe_path), binding.BoundSession)
+    assert warmed == ["cuda"]
+
+
+def test_openvino_compiles_each_size_once_and_keeps_a_few(small_path, monkeypatch):
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov, ov_session
+
+    compiled = []
+    real = ov.OvEngine._compile
+
+    def compile_model(engine, model, *others):
+        compiled.append(model.inputs[0].get_partial_shape().to_string())
+        return real(engine, model, *others)
+
+    monkeypatch.setattr(ov.OvEngine, "_compile", compile_model)
+    session = open_engine("openvino:CPU", threads=1).open(small_path)
+
+    def run(items):
+        session.run({"frames": np.zeros((items, 4), np.uint8), "state": np.zeros((1, 4), np.float32)})
+
+    for items in (1, 3, 1, 3, 3):
+        run(items)
+    assert compiled == ["[1,4]", "[3,4]"]
+    for items in range(1, 2 + ov_session.MOST_SIZES):
+        run(items)
+    assert len(session._sizes) == ov_session.MOST_SIZES
+    before = len(compiled)
+    run(1)  # the one unused for longest has made room
+    assert compiled[before:] == ["[1,4]"]
+
+
+def test_a_graph_that_openvino_takes_only_with_a_dynamic_size_runs_so(small_path, monkeypatch):
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov
+
+    compiled = []
+    real = ov.OvEngine._compile
+
+    def compile_model(engine, model, *others):
+        compiled.append(model.is_dynamic())
+        if not compiled[-1]:
+            raise DeviceError("openvino:CPU", "it cannot compile small.onnx", "update its driver")
+        return real(engine, model, *others)
+
+    monkeypatch.setattr(ov.OvEngine, "_compile", compile_model)
+    session = open_engine("openvino:CPU", threads=1).open(small_path)
+    for items in (1, 4, 2):
+        frames = np.full((items, 4), items, np.uint8)
+        got = session.run({"frames": frames, "state": np.ones((1, 4), np.float32)})
+        np.testing.assert_array_equal(got["new_state"], frames + np.float32(1))
+    assert compiled == [False, True]
+    monkeypatch.setattr(ov.OvEngine, "_compile", _refuse)
+    with pytest.raises(DeviceError, match="cannot compile"):
+        open_engine("openvino:CPU", threads=1).open(small_path)
+
+
+def _refuse(*_):
+    raise DeviceError("openvino:CPU", "it cannot compile small.onnx", "update its driver")
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (4,), (1, 2, 4)])
+def test_a_wrong_size_never_makes_another_graph(engine, small_path, shape):
+    session = engine.open(small_path)
+    with pytest.raises(DeviceError, match="failed to run"):
+        session.run({"frames": np.zeros(shape, np.uint8), "state": np.zeros((1, 4), np.float32)})
+
+
+def test_openvino_s_cache_is_used_and_serves_nothing_stale(small_path, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    served = []
+    real = ov.OvEngine._compile
+
+    def compile_model(*arguments):
+        compiled = real(*arguments)
+        served.append(compiled.get_property("LOADED_FROM_CACHE"))
+        return compiled
+
+    monkeypatch.setattr(ov.OvEngine, "_compile", compile_model)
+    model = onnx.load(small_path)
+    model.graph.node[1].op_type = "Mul"
+    inputs = {"frames": np.full((1, 4), 3, np.uint8), "state": np.full((1, 4), 5, np.float32)}
+    answers = []
+    kept = small_path.stat()
+    for content in (None, None, model.SerializeToString()):
+        if content is not None:
+            assert len(content) == kept.st_size
+            small_path.write_bytes(content)
+            os.utime(small_path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        answers.append(open_engine("openvino:CPU").open(small_path).run(inputs)["new_state"].tolist())
+    assert served == [False, True, False]
+    assert answers == [[[8.0] * 4], [[8.0] * 4], [[15.0] * 4]]
+    for blob in (tmp_path / "cache").rglob("*.blob"):  # a disk that was full
+        blob.chmod(0o600)
+        os.truncate(blob, blob.stat().st_size // 2)
+    assert open_engine("openvino:CPU").open(small_path).run(inputs)["new_state"].tolist() == [[15.0] * 4]
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(small_path, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov
+
+    (tmp_path / "file").write_text("")
+    inputs = {"frames": np.zeros((1, 4), np.uint8), "state": np.zeros((1, 4), np.float32)}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    open_engine("openvino:CPU").open(small_path).run(inputs)
+    monkeypatch.setattr(ov, "writable_cache", lambda *_: tmp_path / "file" / "nowhere")  # fails in OpenVINO itself
+    open_engine("openvino:CPU").open(small_path).run(inputs)
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_openvino_uses_the_threads_it_is_given_and_never_bf16(asked, probe_path, monkeypatch):
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov
+    from avgn_edge.runtime.engines.threads import usable_cores
+
+    if usable_cores() < asked:
+        pytest.skip("this machine has one core")
+    kept = []
+    real = ov.OvEngine._compile
+    monkeypatch.setattr(ov.OvEngine, "_compile", lambda *given: kept.append(real(*given)) or kept[-1])
+    open_engine("openvino:CPU", threads=asked).open(probe_path, "int8")
+    assert kept[0].get_property("INFERENCE_NUM_THREADS") == asked
+    assert kept[0].get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+    assert kept[0].get_property("ENABLE_CPU_PINNING") == (asked >= usable_cores())

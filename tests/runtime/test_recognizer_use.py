@@ -254,7 +254,9 @@ def test_sessions_are_opened_once_and_only_when_needed(tiny_bundle, monkeypatch)
     with Recognizer.open(tiny_bundle, "cpu", "fp32") as recognizer:
         opened = []
         real = recognizer._engine.open
-        monkeypatch.setattr(recognizer._engine, "open", lambda path: opened.append(path.stem) or real(path))
+        monkeypatch.setattr(
+            recognizer._engine, "open", lambda path, precision: opened.append(path.stem) or real(path, precision)
+        )
         with made_clip(6, video=False) as clip:
             recognizer.classify(clip)
         assert opened == ["audio_encoder"]

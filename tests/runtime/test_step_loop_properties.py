@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from unittest import mock
 
@@ -10,22 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from network_makers import FakeBundle, FakeClip, FakeEngine, fake_manifest
+from network_makers import REAL_COST, FakeBundle, FakeClip, FakeEngine, WatchedLedger, fake_manifest
 
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.ledger import Ledger, Run
+from avgn_edge.runtime.ledger import Run
 from avgn_edge.runtime.recognizer import Recognizer
-
-REAL = {  # MACs of the preset `small`, rounded
-    "audio_encoder": (0, 12_000_000),
-    "global_encoder": (0, 300_000_000),
-    "saliency": (8_000_000, 0),
-    "spatial": (20_000_000, 0),
-    "local_encoder": (0, 98_000_000),
-    "classifier": (3_000_000, 0),
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Case:
 def cases(draw, **fixed):
     small = st.integers(0, 50)
     cost = draw(
-        st.just(REAL)
+        st.just(REAL_COST)
         | st.fixed_dictionaries(
             {
                 # A fixed part in f_G would make two runs of one frame dearer than one of two (see the plan's promise).
@@ -215,27 +205,6 @@ def test_the_looks_stop_at_the_first_answer_that_is_sure(case):
     assert looked[-1].exit == ("confident" if sure[-1] else "looks")
 
 
-class WatchedLedger(Ledger):
-    """Keeps a permission for each run that `affords` said yes to, and demands it when the run is charged."""
-
-    permitted: Counter[str]
-
-    def affords(self, *runs: Run) -> bool:
-        answer = super().affords(*runs)
-        if answer:
-            self.permitted = Counter()
-            for run in runs:
-                self.permitted[run.graph] += run.items
-        return answer
-
-    def charge(self, run: Run, seconds: float) -> None:
-        listening = run.graph in {"audio_encoder", "decode_audio", "front_end"}  # checked before the clip is opened
-        if not listening and run.graph != "decode":
-            self.permitted[run.graph] -= run.items
-            assert self.permitted[run.graph] >= 0, f"{run} was not asked for"
-        super().charge(run, seconds)
-
-
 @settings(max_examples=100, deadline=None)
 @given(cases_and_budgets(1))
 def test_the_ledger_is_asked_before_each_run(drawn):
@@ -287,7 +256,7 @@ def test_the_smallest_budget_that_an_error_names_works(case, macs):
 
 
 def test_a_time_budget_glances_one_frame_at_a_time_and_always_answers():
-    case = Case(REAL, (True,) * 16, True, 8, 5, None, "single-label", 1)
+    case = Case(REAL_COST, (True,) * 16, True, 8, 5, None, "single-label", 1)
     manifest = fake_manifest(case.cost)
     engine = FakeEngine(manifest)
     recognizer = Recognizer(FakeBundle(manifest), engine, "fp32")
@@ -303,12 +272,12 @@ def test_a_slow_device_takes_fewer_steps_within_its_time(monkeypatch):
     """With a clock that only runs count on, an answer is in time once each graph's pace is known."""
     now = [0.0]
     monkeypatch.setattr("avgn_edge.runtime.ledger.time.perf_counter", lambda: now[0])
-    manifest = fake_manifest(REAL)
+    manifest = fake_manifest(REAL_COST)
     engine = FakeEngine(manifest)
     answer = engine.answer
 
     def slow(graph, inputs):
-        now[0] += REAL[graph][0] / 1e9 + REAL[graph][1] / 1e9 * len(next(iter(inputs.values())))
+        now[0] += REAL_COST[graph][0] / 1e9 + REAL_COST[graph][1] / 1e9 * len(next(iter(inputs.values())))
         return answer(graph, inputs)
 
     monkeypatch.setattr(engine, "answer", slow)
@@ -325,7 +294,7 @@ def test_a_slow_device_takes_fewer_steps_within_its_time(monkeypatch):
 
 
 def test_a_silent_clip_that_runs_out_of_time_is_answered_late_from_one_glance():
-    manifest = fake_manifest(REAL)
+    manifest = fake_manifest(REAL_COST)
     recognizer = Recognizer(FakeBundle(manifest), FakeEngine(manifest), "fp32")
     result = recognizer.classify(FakeClip(np.zeros(16, dtype=bool)), Budget("0", seconds=0.0))
     assert (result.exit, result.runs) == ("budget", (Run("global_encoder", 1),))
@@ -333,6 +302,6 @@ def test_a_silent_clip_that_runs_out_of_time_is_answered_late_from_one_glance():
 
 
 def test_a_silent_clip_without_video_is_a_clip_error():
-    case = Case(REAL, (False,) * 16, False, 8, 5, None, "single-label", 1)
+    case = Case(REAL_COST, (False,) * 16, False, 8, 5, None, "single-label", 1)
     with pytest.raises(ClipError, match="silent and has no video"):
         case.run(None)

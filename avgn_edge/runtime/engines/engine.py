@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
+Int8Variant = Literal["u8s8", "s8s8", "symmetric"]
+"""The INT8 graphs of a bundle: unsigned activations (x86, OpenVINO), signed (ARM), and zero points of 0 (TensorRT)."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,26 @@ class DeviceReport:
         return {**asdict(self), "notes": list(self.notes)}
 
 
+class Kept(Protocol):
+    """An output that stays where it was computed, for sessions of the same engine: on a CPU simply a NumPy array.
+
+    `kept[i:j]` are some of its rows (its first axis).
+    """
+
+    def __getitem__(self, rows: slice, /) -> Kept:
+        """Rows of it, without a copy."""
+        ...
+
+
 class Session(Protocol):
     """One opened graph; safe to run from several threads."""
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run the graph on arrays named as its inputs and return all of its outputs by name."""
+    def run(self, inputs: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, Any]:
+        """Run the graph and return all of its outputs by name.
+
+        `inputs` are the graph's by name, each a NumPy array or a `Kept` of this engine. Outputs are NumPy arrays; those
+        named in `keep`, which only other graphs read, are `Kept`.
+        """
         ...
 
 
@@ -48,6 +64,11 @@ class Engine(Protocol):
         """What was asked for, what is used, and why."""
         ...
 
-    def open(self, path: Path) -> Session:
-        """Open an ONNX file; `DeviceError` when the device does not take it, never another device instead."""
+    @property
+    def int8_variant(self) -> Int8Variant:
+        """Which of a bundle's INT8 graphs this device computes well."""
+        ...
+
+    def open(self, path: Path, precision: str = "fp32") -> Session:
+        """Open an ONNX file of a precision; `DeviceError` when the device does not take it, never another instead."""
         ...

@@ -1,0 +1,125 @@
+"""How answers form: every step's answer and cost of every clip, for several numbers of glances, without early exit.
+
+Everything here runs in the runtime's own step loop, so that what is calibrated is what will run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings
+from avgn_edge.runtime.attention import MostSalientFirst
+from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.exits import ExitRules
+from avgn_edge.runtime.graphs import Graphs
+from avgn_edge.runtime.ledger import Ledger, Pace
+from avgn_edge.runtime.steps import StepLoop
+from avgn_edge.runtime.strategy import Strategy
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.media.clip import Clip
+    from avgn_edge.runtime.graphs import OpensGraphs
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """The answers of n clips at S steps (listening, glances, then the looks), with one number of glances.
+
+    Where a clip has no answer at a step (no sound, no glance), `reached` is False and what else is there means nothing.
+    """
+
+    glances: int
+    task: str
+    probabilities: NDArray[np.float32]
+    """[n, S, C], before temperature scaling."""
+    macs: NDArray[np.int64]
+    """[n, S], spent when the step was done."""
+    reached: NDArray[np.bool_]
+    """[n, S]; the last step is always reached."""
+
+    def __post_init__(self) -> None:
+        if not self.reached[:, -1].all():
+            raise ValueError("a clip has no answer at the last step")
+
+    @property
+    def clips(self) -> int:
+        """How many clips there are."""
+        return len(self.macs)
+
+    @property
+    def steps(self) -> int:
+        """How many steps an answer has."""
+        return int(self.macs.shape[1])
+
+    def only(self, clips: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Trajectories:
+        """Those of some of the clips."""
+        return Trajectories(self.glances, self.task, self.probabilities[clips], self.macs[clips], self.reached[clips])
+
+    def up_to(self, looks: int) -> Trajectories:
+        """With at most so many looks; a clip that has none keeps the answer it had."""
+        count = FIRST_LOOK + looks
+        reached = self.reached[:, :count].copy()
+        ends = count - 1 - reached[:, ::-1].argmax(axis=1)
+        rows = np.arange(self.clips)
+        scores, macs = self.probabilities[:, :count].copy(), self.macs[:, :count].copy()
+        scores[:, -1], macs[:, -1], reached[:, -1] = scores[rows, ends], macs[rows, ends], True
+        return Trajectories(self.glances, self.task, scores, macs, reached)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip's part of `Trajectories`: [S, C], [S], [S]; and where it looked."""
+
+    probabilities: NDArray[np.float32]
+    macs: NDArray[np.int64]
+    reached: NDArray[np.bool_]
+    saliency: NDArray[np.float32] | None = None
+    """[T]; None where nothing was looked at."""
+    corners: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """Moment → the patch's top-left corner in pixels of the frame, in the order of the looks."""
+
+
+def glance_grid(own: int) -> tuple[int, ...]:
+    """Numbers of glances to calibrate: none, powers of two, and the bundle's own T_G, which none exceeds."""
+    return tuple(sorted({0, own, *(2**power for power in range(own.bit_length()) if 2**power < own)}))
+
+
+def answers(manifest: Manifest, sessions: OpensGraphs, clip: Clip, grid: Sequence[int]) -> dict[int, Row]:
+    """How the answer to one clip forms, by number of glances; quick with what remembers (`calibration.remembering`)."""
+    return {glances: _row(manifest, sessions, clip, glances) for glances in grid}
+
+
+def gather(rows: Sequence[Row], glances: int, task: str) -> Trajectories:
+    """Put the rows of several clips together."""
+    return Trajectories(
+        glances,
+        task,
+        np.stack([row.probabilities for row in rows]),
+        np.stack([row.macs for row in rows]),
+        np.stack([row.reached for row in rows]),
+    )
+
+
+def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) -> Row:
+    looks = manifest.settings.looks
+    steps = FIRST_LOOK + looks
+    scores = np.zeros((steps, len(manifest.labels)), dtype=np.float32)
+    macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
+    ledger = Ledger(Budget(), manifest.cost, Pace())
+    never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
+    policy = MostSalientFirst(manifest.task)
+    loop = StepLoop(clip, manifest, Graphs(sessions, ledger), ledger, policy, never)
+    for state in loop.run():
+        looked = len(state.corners)
+        step = GLANCED + looked if looked or state.glanced.any() else LISTENED
+        scores[step], macs[step], reached[step] = state.probabilities, ledger.spent_macs, True
+    if not reached[-1]:  # such as a clip without video: what it ends with is its whole answer
+        last = int(np.flatnonzero(reached)[-1])
+        scores[-1], macs[-1], reached[-1] = scores[last], macs[last], True
+    return Row(scores, macs, reached, loop.state.saliency, dict(loop.state.corners))

@@ -1,0 +1,64 @@
+"""Opens and runs every graph of a bundle once on a device, so that what the engine caches is there when it counts.
+
+The first build for TensorRT takes minutes, and OpenVINO compiles a graph for each number of items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avgn_edge.bundle.manifest import GRAPHS
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.manifest import GraphFile
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.runtime.engines.engine import Engine
+
+
+@dataclass(frozen=True)
+class PreparedGraph:
+    """A graph that was opened and run on a device for a number of items."""
+
+    device: str
+    precision: str
+    graph: str
+    items: int
+    ready_s: float
+    """Seconds until the first answer: building or loading from the engine's cache, and running."""
+    run_ms: float
+    """The run after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def prepare(bundle: Bundle, engine: Engine, precision: str) -> Iterator[PreparedGraph]:
+    """Prepare each graph for the numbers of items that clips use; DeviceError or BundleError for one that fails."""
+    moments, settings = bundle.manifest.preprocessing.moments, bundle.manifest.settings
+    several = {"audio_encoder": moments, "global_encoder": settings.glances, "local_encoder": settings.looks}
+    for graph in GRAPHS:
+        path = bundle.graph_bytes_path(precision, graph, engine.int8_variant)
+        started = time.perf_counter()
+        session = engine.open(path, precision)
+        for items in sorted({1, several.get(graph, 1)} - {0}):
+            inputs = ones(bundle.manifest.graphs[precision][graph], items)
+            session.run(inputs)
+            again = time.perf_counter()
+            session.run(inputs)
+            ended = time.perf_counter()
+            yield PreparedGraph(engine.device, precision, graph, items, again - started, (ended - again) * 1e3)
+            started = time.perf_counter()
+
+
+def ones(graph: GraphFile, items: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Return inputs for a graph, all ones, with `items` where the size may vary."""
+    return {
+        spec.name: np.ones([items if isinstance(size, str) else size for size in spec.shape], spec.dtype)
+        for spec in graph.inputs
+    }

@@ -1,0 +1,1 @@
+"""Measurements of this package, run by hand from the repository root; nothing here is installed."""

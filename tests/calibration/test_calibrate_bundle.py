@@ -1,0 +1,221 @@
+"""A tiny bundle calibrated on tiny clips: what is written, written whole or not at all, and the same twice."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from media_makers import SoundSpec, VideoSpec, tone, write_media
+from network_makers import LABELS
+
+from avgn_edge.bundle import writer as writer_module
+from avgn_edge.bundle.exits import FIRST_LOOK
+from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.bundle.reader import Bundle
+from avgn_edge.calibration import calibrate as calibrate_module
+from avgn_edge.calibration.calibrate import calibrate
+from avgn_edge.calibration.measure import Measured, measure
+from avgn_edge.calibration.precisions import INT8_GRAPHS, write_precisions
+from avgn_edge.cli import main
+from avgn_edge.datasets import read_dataset
+from avgn_edge.errors import BundleError, DataError
+from avgn_edge.runtime.recognizer import Recognizer
+
+CLIPS = 48
+MEASURED: dict[int, Measured] = {}
+"""What the clips came to, for tests that are about what follows."""
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """A data set of 48 rows over a few short files."""
+    folder = tmp_path_factory.mktemp("calibration-clips")
+    for at in range(6):
+        video = VideoSpec(times=[i / 5 + at / 100 for i in range(8)], size=(64, 48), gop=1, b_frames=0)
+        write_media(folder / f"{at}.mp4", video, SoundSpec(tone(200 + 150 * at, 1.6, 16_000), rate=16_000))
+    with (folder / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label"))
+        rows.writerows((f"{at % 6}.mp4", LABELS[at % len(LABELS)]) for at in range(CLIPS))
+    return folder / "labels.csv"
+
+
+@pytest.fixture(scope="session")
+def done(tiny_bundle, table, tmp_path_factory):
+    """The tiny bundle with every precision, calibrated."""
+    target = tmp_path_factory.mktemp("calibrated") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            calibrate_module, "measure", lambda *args, **named: MEASURED.setdefault(0, measure(*args, **named))
+        )
+        return calibrate(
+            tiny_bundle, target, read_dataset(table), precisions=("fp32", "fp16", "int8"), most_lost=1.0, threads=1
+        )
+
+
+def fingerprint(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_bundle_holds_every_precision_and_each_encoder_for_each_kind_of_device(done):
+    opened = Bundle.open(done.bundle.path, verify="all")
+    assert opened.precisions == ("fp32", "fp16", "int8")
+    assert {name: set(graphs) for name, graphs in opened.manifest.int8_variants.items()} == {
+        "s8s8": set(INT8_GRAPHS),
+        "symmetric": set(INT8_GRAPHS),
+    }
+    for precision in ("fp16", "int8"):
+        for graph in GRAPHS:
+            assert opened.manifest.graphs[precision][graph].bytes < opened.manifest.graphs["fp32"][graph].bytes
+
+
+def test_every_precision_answers_and_nearly_as_float_does(done, table):
+    clip = table.parent / "3.mp4"
+    answers = {}
+    for precision in ("fp32", "fp16", "int8"):
+        with Recognizer.open(done.bundle, device="cpu", precision=precision, threads=1) as recognizer:
+            result = recognizer.classify(clip, exit_risk=0.0)
+        assert result.precision == precision
+        answers[precision] = result
+    assert answers["fp32"].budget.spent_gflops == answers["int8"].budget.spent_gflops
+    assert np.abs(answers["fp16"].probabilities - answers["fp32"].probabilities).max() < 0.02
+    difference = np.abs(answers["int8"].probabilities - answers["fp32"].probabilities).max()
+    assert 0 < difference < 0.3
+
+
+def test_there_are_tables_and_points_for_each_precision_that_was_run(done):
+    manifest = done.bundle.manifest
+    settings = manifest.settings
+    assert set(manifest.exits.tables) == {"fp32", "int8"}
+    for tables in manifest.exits.tables.values():
+        assert tables[-1].glances == settings.glances
+        assert all(len(table.temperatures) == FIRST_LOOK + settings.looks for table in tables)
+        assert all(table.clips == CLIPS - CLIPS // 4 for table in tables)
+    kinds = {(point.precision, point.thresholds is None) for point in manifest.operating_points}
+    assert kinds == {(precision, limit) for precision in ("fp32", "int8") for limit in (True, False)}
+
+
+def test_an_average_of_the_bundle_is_kept_on_its_own_clips(done, table):
+    points = [p for p in done.bundle.manifest.operating_points if p.precision == "fp32" and p.thresholds is not None]
+    point = points[len(points) // 2]
+    with Recognizer.open(done.bundle, device="cpu", precision="fp32", threads=1) as recognizer:
+        spent = [
+            recognizer.classify(table.parent / f"{at}.mp4", average=f"{point.mean_macs / 1e6:.6f}mflops").budget
+            for at in range(6)
+        ]
+    assert np.mean([one.spent_gflops for one in spent]) * 1e9 == pytest.approx(point.mean_macs, rel=0.02)
+
+
+def test_the_report_covers_each_graph_and_judges_on_clips_that_gave_no_ranges(done):
+    assert [(row.precision, row.graph) for row in done.graphs] == [(p, g) for p in ("fp16", "int8") for g in GRAPHS]
+    assert all(row.error is not None and np.isfinite(row.error) for row in done.graphs)
+    assert done.agreements["int8"].clips == CLIPS - CLIPS // 4
+    assert set(done.alone) == {("int8", graph) for graph in INT8_GRAPHS} | {("fp16", "all six")}
+    assert done.clips == CLIPS
+    assert done.failed == ()
+
+
+def test_the_same_clips_give_the_same_bundle_byte_for_byte_also_in_place(done, table, tmp_path):
+    before = fingerprint(done.bundle.path)
+    calibrate(
+        done.bundle,
+        done.bundle.path,
+        read_dataset(table),
+        precisions=("fp32", "fp16", "int8"),
+        most_lost=1.0,
+        threads=1,
+    )
+    assert fingerprint(done.bundle.path) == before
+
+
+def test_a_calibration_that_is_interrupted_leaves_the_old_bundle_whole(done, table, monkeypatch):
+    before = fingerprint(done.bundle.path)
+    siblings = sorted(done.bundle.path.parent.iterdir())
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer_module, "_move_into_place", interrupted)
+    monkeypatch.setattr(calibrate_module, "add_precisions", lambda source, *_, **__: _as_made(source))
+    monkeypatch.setattr(calibrate_module, "measure", lambda *_, **__: MEASURED[0])
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(done.bundle, done.bundle.path, read_dataset(table), precisions=("fp32",), threads=1)
+    assert fingerprint(done.bundle.path) == before
+    assert sorted(done.bundle.path.parent.iterdir()) == siblings
+
+
+def _as_made(source):
+    from avgn_edge.calibration.precisions import Made
+
+    return Made(source, (), {})
+
+
+def test_int8_that_loses_more_than_was_allowed_is_refused(done, table, monkeypatch, tmp_path):
+    from avgn_edge.calibration.judge import Agreement
+
+    lossy = Agreement(45, 0.80, 0.85, 0.9, 0.9, 0.1, 3.0)
+    monkeypatch.setattr(calibrate_module, "add_precisions", lambda source, *_, **__: _as_made(source))
+    monkeypatch.setattr(calibrate_module, "measure", lambda *_, **__: MEASURED[0])
+    monkeypatch.setattr(calibrate_module, "compare", lambda *_: lossy)
+    with pytest.raises(BundleError, match=r"in int8 it is right in 80.0% of 45 clips, in fp32 in 85.0%.*--max-loss"):
+        calibrate(done.bundle, tmp_path / "lossy", read_dataset(table), precisions=("fp32", "int8"), threads=1)
+    assert not (tmp_path / "lossy").exists()
+
+
+def test_too_few_clips_are_one_line(tiny_bundle, table, tmp_path):
+    few = tmp_path / "few.csv"
+    few.write_text("path,label\n" + "".join(f"{table.parent}/0.mp4,{LABELS[at % 2]}\n" for at in range(20)))
+    with pytest.raises(DataError, match="20 clips of labels that the bundle knows, and calibration needs 40"):
+        calibrate(tiny_bundle, tmp_path / "none", read_dataset(few), precisions=("fp32",))
+    assert not (tmp_path / "none").exists()
+
+
+def test_fp16_alone_needs_no_clips(tiny_bundle, tmp_path):
+    made = write_precisions(tiny_bundle, tmp_path / "half", ("fp32", "fp16"))
+    assert made.precisions == ("fp32", "fp16")
+    only = write_precisions(tiny_bundle, tmp_path / "only", ("fp16",))
+    assert only.precisions == ("fp16",)
+    assert only.manifest.graphs["fp16"]["spatial"].sha256 == made.manifest.graphs["fp16"]["spatial"].sha256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--precisions", "int4"), "precision 'int4': unknown"),
+        (("--max-loss", "-1"), "--max-loss -1: it is in points of top-1"),
+        (("--split", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_wrong_request_to_calibrate_is_one_line(done, table, capfd, arguments, message):
+    code = main(["calibrate", str(done.bundle.path), "--data", str(table), *arguments])
+    told = capfd.readouterr()
+    assert code == 2
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert message in told.err
+
+
+def test_export_refuses_int8_without_clips_before_it_begins(capfd, tmp_path):
+    assert main(["export", str(tmp_path / "no.pt"), "--precisions", "fp32,int8"]) == 2
+    assert capfd.readouterr().err == (
+        "error: precision int8: its ranges come from clips: give some with --calibration-data PATH\n"
+    )
+
+
+def test_info_tells_what_was_calibrated(done, capfd):
+    assert main(["info", str(done.bundle.path)]) == 0
+    told = capfd.readouterr().out
+    for text in ("int8 for ARM", "int8 for TensorRT", "risks on 36 clips", "--average", "fp16"):
+        assert text in told
