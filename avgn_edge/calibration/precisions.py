@@ -28,7 +28,7 @@ from avgn_edge.runtime.engines.engine import Session
 from avgn_edge.runtime.graphs import Sessions
 
 INT8_GRAPHS = GRAPHS
-"""What is quantised; the weights of any other graph would be halved. See docs/results.md for what each gains and costs."""
+"""What is quantised; the weights of any other would be halved. What each gains and costs is in docs/results.md."""
 DEVICE = "cpu"
 WATCHED = 4
 """Of so many recorded clips one gives no ranges: on its inputs the graphs are judged."""

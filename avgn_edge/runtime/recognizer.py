@@ -69,7 +69,8 @@ class Recognizer:
             bundle = Bundle.open(packaged_bundle_path() if bundle is None else Path(bundle))
         engine = open_engine(device, threads=threads)
         chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)
-        bundle.verify(chosen, engine.int8_variant)
+        for held in bundle.precisions:  # a bundle that was tampered with anywhere is not used at all
+            bundle.verify(held)
         return cls(bundle, engine, chosen, threads)
 
     @property
