@@ -9,15 +9,17 @@ demo: .venv/.demo
 	@$(BIN)/avgn-edge classify $(SAMPLE)
 
 # In several processes. One that ran everything ended in a segmentation fault, always some time after tests/runtime, which
-# opens hundreds of sessions of two engines: the cause is not found yet. So the files that PART1 and PART2 do not name,
-# those of tests/runtime among them, have a process each.
+# opens hundreds of sessions of two engines: the cause is not found yet. So the files that no PART names, those of
+# tests/runtime among them, have a process each.
 PART1 := tests/bundle tests/cli tests/datasets tests/evaluation
 PART2 := tests/export tests/media tests/models
-REST := $(sort $(filter-out $(addsuffix /%,$(PART1) $(PART2)),$(wildcard tests/test_*.py tests/*/test_*.py)))
+PART3 := tests/calibration
+REST := $(sort $(filter-out $(addsuffix /%,$(PART1) $(PART2) $(PART3)),$(wildcard tests/test_*.py tests/*/test_*.py)))
 
 test: .venv/.test
 	$(BIN)/python -m pytest $(PART1)
 	$(BIN)/python -m pytest $(PART2)
+	$(BIN)/python -m pytest $(PART3)
 	set -e; for file in $(REST); do $(BIN)/python -m pytest $$file; done
 
 lint: .venv/.test
