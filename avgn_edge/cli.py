@@ -70,6 +70,14 @@ class OptimiserName(str, Enum):
     ADAMW = "adamw"
 
 
+_Videos = Annotated[
+    Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
+]
+_Split = Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of the clips.")]
+_Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")]
+_MaxLoss = Annotated[
+    float, typer.Option("--max-loss", metavar="POINTS", help="Of top-1 that another precision may lose.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 
 
@@ -175,14 +183,10 @@ def export(
     calibration_data: Annotated[
         Path | None, typer.Option("--calibration-data", metavar="PATH", help="Labelled clips, as for evaluate.")
     ] = None,
-    videos: Annotated[
-        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
-    ] = None,
-    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of the clips.")] = None,
-    max_loss: Annotated[
-        float, typer.Option("--max-loss", metavar="POINTS", help="Of top-1 that another precision may lose.")
-    ] = 1.0,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    videos: _Videos = None,
+    split: _Split = None,
+    max_loss: _MaxLoss = 1.0,
+    threads: _Threads = None,
     as_json: _Json = False,
 ) -> None:
     """Make a bundle of a checkpoint. Every graph is compared with PyTorch before it is written.
@@ -223,14 +227,10 @@ def calibrate(
         str | None,
         typer.Option("--precisions", metavar="LIST", help="To add or make anew, of fp16,int8. [default: int8]"),
     ] = None,
-    videos: Annotated[
-        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
-    ] = None,
-    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="The part of the clips.")] = None,
-    max_loss: Annotated[
-        float, typer.Option("--max-loss", metavar="POINTS", help="Of top-1 that another precision may lose.")
-    ] = 1.0,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    videos: _Videos = None,
+    split: _Split = None,
+    max_loss: _MaxLoss = 1.0,
+    threads: _Threads = None,
     as_json: _Json = False,
 ) -> None:
     """Fit a bundle to your clips: INT8 ranges, when to stop early, and what each budget buys.
@@ -270,9 +270,7 @@ def evaluate(
             help="A folder per class, a CSV of path,label[,start,end,split], a folder of synth, or ActivityNet's JSON.",
         ),
     ] = None,
-    videos: Annotated[
-        Path | None, typer.Option("--videos", metavar="DIR", help="Where the videos of ActivityNet's JSON are.")
-    ] = None,
+    videos: _Videos = None,
     budget: Annotated[
         list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
     ] = None,
@@ -290,7 +288,7 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")] = None,
+    threads: _Threads = None,
     sampling: Annotated[SamplingName, typer.Option(help="As for classify.")] = SamplingName.CHEAP,
     as_json: _Json = False,
 ) -> None:

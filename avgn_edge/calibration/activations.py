@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.engines.engine import Session
-    from avgn_edge.runtime.graphs import OpensGraphs
+    from avgn_edge.runtime.engines.engine import OpensGraphs, Session
 
 EACH = 4
 """Items kept of each graph and clip: windows, frames, patches, or whole runs of a graph that takes no batch."""

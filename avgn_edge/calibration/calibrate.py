@@ -95,7 +95,7 @@ def calibrate(
 
 
 def _alone(bundle: Bundle) -> list[tuple[str, str]]:
-    """What to judge on a few clips: each encoder in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
+    """What to judge on a few clips: each graph in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
     if "fp32" not in bundle.precisions:
         return []
     wanted = [("int8", graph) for graph in INT8_GRAPHS] + [("fp16", WHOLE)]

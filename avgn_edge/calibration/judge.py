@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.calibration.trajectories import Row
-from avgn_edge.runtime.engines.engine import Session
-from avgn_edge.runtime.graphs import OpensGraphs
+from avgn_edge.runtime.engines.engine import OpensGraphs, Session
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from avgn_edge.calibration.remembering import RememberedClip, RememberingSession
 from avgn_edge.calibration.trajectories import Row, answers, glance_grid
 from avgn_edge.datasets import LabelledClip
 from avgn_edge.errors import ClipError, DataError
-from avgn_edge.evaluation.evaluate import MOST_FAILED, open_labelled
+from avgn_edge.evaluation.evaluate import MOST_FAILED, open_labelled, shown
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.graphs import Sessions
 
@@ -95,8 +95,5 @@ def measure(
 
 def truth_of(clips: Sequence[LabelledClip], labels: Sequence[str]) -> NDArray[np.bool_]:
     """The classes that the clips show, bool [n, C]."""
-    index = {label: at for at, label in enumerate(labels)}
-    truth = np.zeros((len(clips), len(labels)), dtype=np.bool_)
-    for row, clip in enumerate(clips):
-        truth[row, [index[label] for label in clip.labels if label in index]] = True
-    return truth
+    known = {label: index for index, label in enumerate(labels)}
+    return np.array([shown(clip, known) for clip in clips], dtype=np.bool_).reshape(len(clips), len(labels))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.exits import OperatingPoint
+from avgn_edge.bundle.exits import FIRST_LOOK, OperatingPoint
 from avgn_edge.calibration import averages, simulate
-from avgn_edge.calibration.trajectories import Trajectories
+from avgn_edge.calibration.trajectories import Trajectories, doubling
 from avgn_edge.runtime.exits import Exits
 
 AVERAGE_STEP = 1.04
@@ -27,6 +27,10 @@ class Calibrated:
     trajectories: Trajectories
     temperatures: tuple[float, ...]
     exits: Exits
+
+    def up_to(self, looks: int) -> Calibrated:
+        """The same with at most so many looks."""
+        return replace(self, trajectories=self.trajectories.up_to(looks))
 
 
 def average_points(
@@ -49,7 +53,7 @@ def average_points(
             stopped = simulate.stop(one.trajectories, sureness[glances], Exits(rounded))
             accuracy = simulate.top1(one.trajectories, stopped.step, truth)
             if best is None or accuracy > best.top1:
-                looks = one.trajectories.steps - 2
+                looks = one.trajectories.steps - FIRST_LOOK
                 mean = round(float(stopped.macs.mean()))
                 best = OperatingPoint(precision, round(float(wanted)), glances, looks, rounded, accuracy, mean)
         if best is not None:
@@ -66,7 +70,9 @@ def limit_points(
     """
     own = max(by_glances)
     dearest = int(by_glances[own].trajectories.macs[:, -1].max())
-    first_looks = [one.trajectories.macs[one.trajectories.reached[:, 2], 2] for one in by_glances.values()]
+    first_looks = [
+        one.trajectories.macs[one.trajectories.reached[:, FIRST_LOOK], FIRST_LOOK] for one in by_glances.values()
+    ]
     if not all(len(macs) for macs in first_looks):
         return []  # sound alone: nothing was looked at, whatever the limit
     cheapest = min(int(macs.max()) for macs in first_looks)
@@ -74,10 +80,12 @@ def limit_points(
     options = [
         (glances, looks)
         for glances in sorted(by_glances)
-        for looks in _look_grid(by_glances[glances].trajectories.steps - 2)
+        for looks in doubling(by_glances[glances].trajectories.steps - FIRST_LOOK)
     ]
+    cut = [by_glances[glances].up_to(looks) for glances, looks in options]
+    sureness = [simulate.confidences(one.trajectories, one.temperatures) for one in cut]
     table = [
-        [_outcome(by_glances[glances], looks, int(limit), truth) for glances, looks in options] for limit in limits
+        [_outcome(one, sure, int(limit), truth) for one, sure in zip(cut, sureness, strict=True)] for limit in limits
     ]
     points = []
     for limit, outcomes, choice in zip(limits, table, _rising_path(table, options), strict=True):
@@ -87,24 +95,21 @@ def limit_points(
     return points
 
 
-def _look_grid(most: int) -> tuple[int, ...]:
-    return tuple(sorted({most, *(2**power for power in range(most.bit_length()) if 2**power < most)}))
-
-
 def _least_mean(trajectories: Trajectories) -> float:
     """The mean cost of stopping every clip at its first answer."""
     first = trajectories.reached.argmax(axis=1)
     return float(trajectories.macs[np.arange(trajectories.clips), first].mean())
 
 
-def _outcome(one: Calibrated, looks: int, limit: int, truth: NDArray[np.bool_]) -> tuple[float, int] | None:
+def _outcome(
+    one: Calibrated, sureness: NDArray[np.float64], limit: int, truth: NDArray[np.bool_]
+) -> tuple[float, int] | None:
     """Accuracy and mean cost under a limit; None where some clip cannot take a look within it."""
-    cut = one.trajectories.up_to(looks)
-    if (cut.macs[:, 2][cut.reached[:, 2]] > limit).any():
+    steps = one.trajectories
+    if (steps.macs[:, FIRST_LOOK][steps.reached[:, FIRST_LOOK]] > limit).any():
         return None
-    sureness = simulate.confidences(cut, one.temperatures)
-    stopped = simulate.stop(cut, sureness, one.exits, limit)
-    return simulate.top1(cut, stopped.step, truth), round(float(stopped.macs.mean()))
+    stopped = simulate.stop(steps, sureness, one.exits, limit)
+    return simulate.top1(steps, stopped.step, truth), round(float(stopped.macs.mean()))
 
 
 def _rising_path(table: list[list[tuple[float, int] | None]], options: list[tuple[int, int]]) -> list[int]:

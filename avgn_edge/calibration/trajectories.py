@@ -24,7 +24,7 @@ from avgn_edge.runtime.strategy import Strategy
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.graphs import OpensGraphs
+    from avgn_edge.runtime.engines.engine import OpensGraphs
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,12 @@ class Row:
 
 def glance_grid(own: int) -> tuple[int, ...]:
     """Numbers of glances to calibrate: none, powers of two, and the bundle's own T_G, which none exceeds."""
-    return tuple(sorted({0, own, *(2**power for power in range(own.bit_length()) if 2**power < own)}))
+    return tuple(sorted({0, *doubling(own)}))
+
+
+def doubling(most: int) -> tuple[int, ...]:
+    """Powers of two below `most`, and `most`: none for 0."""
+    return (*(2**power for power in range(most.bit_length()) if 2**power < most), *([most] if most else []))
 
 
 def answers(manifest: Manifest, sessions: OpensGraphs, clip: Clip, grid: Sequence[int]) -> dict[int, Row]:

@@ -120,10 +120,8 @@ def open_labelled(clip: LabelledClip, manifest: Manifest, sampling: Sampling = "
 
 
 def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth: Truth | None) -> Answer:
-    shown: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
-    shown[[known[label] for label in clip.labels if label in known]] = True
     return Answer(
-        truth=shown,
+        truth=shown(clip, known),
         probabilities=result.probabilities,
         exit=result.exit,
         spent_gflops=result.budget.spent_gflops,
@@ -132,6 +130,13 @@ def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth:
         total_ms=result.timing_ms.total,
         judged=None if truth is None else judge(result, truth, clip.start_s or 0.0),
     )
+
+
+def shown(clip: LabelledClip, known: Mapping[str, int]) -> NDArray[np.bool_]:
+    """The classes that a clip shows, bool [C], of those `known` by their index."""
+    truth: NDArray[np.bool_] = np.zeros(len(known), dtype=np.bool_)
+    truth[[known[label] for label in clip.labels if label in known]] = True
+    return truth
 
 
 def _check_failed(failed: Sequence[Failure], clips: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime import profile
-from avgn_edge.runtime.engines.engine import Engine, Kept, Session
+from avgn_edge.runtime.engines.engine import Engine, Kept, OpensGraphs, Session
 from avgn_edge.runtime.engines.threads import usable_cores
 from avgn_edge.runtime.ledger import Ledger, Pace, Run
 from avgn_edge.runtime.profile import ProfileKey
@@ -82,14 +82,6 @@ class Sessions:
                 profile.save(key, known)
             pace.know(known)
             self._measured = True
-
-
-class OpensGraphs(Protocol):
-    """What hands out a graph's session: `Sessions`, or something that stands before it."""
-
-    def get(self, graph: str) -> Session:
-        """The session of a graph."""
-        ...
 
 
 class Graphs:

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.runtime.profile import made_inputs
 
 if TYPE_CHECKING:
-    from avgn_edge.bundle.manifest import GraphFile
     from avgn_edge.bundle.reader import Bundle
     from avgn_edge.runtime.engines.engine import Engine
 
@@ -47,18 +45,10 @@ def prepare(bundle: Bundle, engine: Engine, precision: str) -> Iterator[Prepared
         started = time.perf_counter()
         session = engine.open(path, precision)
         for items in sorted({1, several.get(graph, 1)} - {0}):
-            inputs = ones(bundle.manifest.graphs[precision][graph], items)
+            inputs = made_inputs(bundle.manifest.graphs[precision][graph], items)
             session.run(inputs)
             again = time.perf_counter()
             session.run(inputs)
             ended = time.perf_counter()
             yield PreparedGraph(engine.device, precision, graph, items, again - started, (ended - again) * 1e3)
             started = time.perf_counter()
-
-
-def ones(graph: GraphFile, items: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Return inputs for a graph, all ones, with `items` where the size may vary."""
-    return {
-        spec.name: np.ones([items if isinstance(size, str) else size for size in spec.shape], spec.dtype)
-        for spec in graph.inputs
-    }

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from avgn_edge.runtime.user_cache import user_cache, writable_cache
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import GraphFile
-    from avgn_edge.runtime.engines.engine import Session
+    from avgn_edge.runtime.engines.engine import OpensGraphs
 
 SCHEMA: Final = 1
 SIZES: Final = (1, 4, 8, 16)
@@ -58,14 +58,6 @@ class ProfileKey:
         """The profile's file in the cache."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
-
-
-class OpensGraphs(Protocol):
-    """Hands out a graph's session."""
-
-    def get(self, graph: str) -> Session:
-        """The session of a graph."""
-        ...
 
 
 def load(key: ProfileKey) -> dict[str, GraphPace] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.errors import AvgnEdgeError, BundleError, DeviceError, MissingExtraError
+from avgn_edge.errors import AvgnEdgeError, BundleError, DeviceError
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.extras import require
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, counted, size
 
@@ -31,15 +31,7 @@ LEGEND = (
 
 def check_extra() -> None:
     """Say in one line which package is missing."""
-    for package in PACKAGES:
-        _import(package)
-
-
-def _import(package: str) -> None:
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("calibrate", package, "calibrate") from error
+    require("calibrate", PACKAGES)
 
 
 def read_precisions(text: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from avgn_edge.bundle.manifest import NAME
 from avgn_edge.bundle.writer import check_replaceable
-from avgn_edge.errors import BundleError, DeviceError, MissingExtraError
+from avgn_edge.errors import BundleError, DeviceError
+from avgn_edge.terminal.extras import require
 from avgn_edge.terminal.lines import printable
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, mmacs, size
@@ -26,15 +26,7 @@ PACKAGES = ("torch", "onnx", "onnxscript", "safetensors")
 
 def check_extra() -> None:
     """Say in one line which extra is missing."""
-    for package in PACKAGES:
-        _import(package)
-
-
-def _import(package: str) -> None:
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("export", package, "export") from error
+    require("export", PACKAGES)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from avgn_edge.errors import DataError, MissingExtraError
+from avgn_edge.errors import DataError
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.extras import require
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import counted
 
@@ -40,15 +40,7 @@ class Data:
 
 def check_extra() -> None:
     """Say in one line which package is missing."""
-    for package in ("torch", "safetensors"):
-        _import(package)
-
-
-def _import(package: str) -> None:
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("train", package, "train") from error
+    require("train", ("torch", "safetensors"))
 
 
 def run_training(data: Data, asked: Asked, output: Path, device_name: str, *, resume: bool, as_json: bool) -> None:

@@ -74,7 +74,7 @@ def test_the_reference_s_answers_differ_enough_to_tell_mistakes(references):
     for seed, heard in CLIPS:
         saliency, looks = references(seed, heard, 12)
         ordered = saliency.sort().values
-        assert float((ordered[1:] - ordered[:-1]).min()) > 1e-5
+        assert float((ordered[1:] - ordered[:-1]).min()) > 1e-4
         assert [look.moment for look in looks] != sorted(look.moment for look in looks)
         firsts.add(tuple(look.moment for look in looks[:5]))
         corners += [look.top_left for look in looks]

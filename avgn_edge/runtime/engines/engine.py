@@ -51,6 +51,14 @@ class Session(Protocol):
         ...
 
 
+class OpensGraphs(Protocol):
+    """What hands out a graph's session: `graphs.Sessions`, or something that stands before it."""
+
+    def get(self, graph: str) -> Session:
+        """The session of a graph."""
+        ...
+
+
 class Engine(Protocol):
     """Opens graphs on one device."""
 
