@@ -54,7 +54,7 @@ class ArrayClip:
         self._frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] = () if frames is None else frames
         for frame in self._frames[:1]:
             _check_frame(name, frame)
-        self._pcm = None if waveform is None else _pcm(name, waveform, sample_rate)
+        self._pcm = None if waveform is None else checked_pcm(name, waveform, sample_rate)
         if not len(self._frames) and self._pcm is None:
             raise ClipError(name, "there are neither frames nor sound", "give at least one of them")
         sound_s = 0.0 if self._pcm is None else self._pcm.length / self._pcm.rate
@@ -123,6 +123,14 @@ class ArrayClip:
         pixels = {position: self._rgb(position) for position in sorted(set(shown))}
         return [pixels[position] for position in shown]
 
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Return the whole frame of a moment in its own size: uint8 [H, W, 3]; it may be the caller's own array."""
+        if not self.has_video:
+            raise ClipError(self.name, "it has no frames", "ask for its sound only")
+        frame = np.asarray(self._frames[self._frame_at(self.moments[index].time_s)])
+        _check_frame(self.name, frame)
+        return frame
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -150,7 +158,8 @@ def _check_frame(name: str, frame: NDArray[np.uint8]) -> None:
         raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", "give frames of uint8 [H, W, 3], RGB")
 
 
-def _pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
+def checked_pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
+    """A waveform, [samples] or [samples, channels], that can be read at any sample; ClipError for what is none."""
     waveform = np.asarray(waveform)
     if sample_rate is None or sample_rate < 1:
         raise ClipError(

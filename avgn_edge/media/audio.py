@@ -44,6 +44,7 @@ class AudioTrack:
         self._reopen = reopen
         time_base = stream.time_base or Fraction(1, 1_000_000)
         self._clock = Clock(time_base, origin_s / time_base)
+        self._tick_samples = float(time_base) * SAMPLE_RATE
         self._may_seek = True
         self.damaged = 0
         self.decoded = 0
@@ -129,7 +130,7 @@ class AudioTrack:
     def _length(self, packet: Packet[AudioStream]) -> int:
         """Return the 16 kHz samples in `packet`: two seconds, more than any codec packs, where it does not say."""
         ticks = packet.duration or 0
-        return round(float(ticks * self._clock.time_base) * SAMPLE_RATE) if ticks > 0 else 2 * SAMPLE_RATE
+        return round(ticks * self._tick_samples) if ticks > 0 else 2 * SAMPLE_RATE
 
 
 class _Run:

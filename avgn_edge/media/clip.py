@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Clip(Protocol):
-    """An audio-visual clip. Not for several threads at once."""
+    """An audio-visual clip. Not for several threads at once, but as `media.around.Interruptible` allows."""
 
     @property
     def name(self) -> str:

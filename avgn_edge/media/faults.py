@@ -8,7 +8,7 @@ from typing import Final
 
 import av.error
 
-from avgn_edge.errors import ClipError
+from avgn_edge.errors import AvgnEdgeError, ClipError
 
 LIBRARY_ERRORS: Final = (
     av.error.FFmpegError,
@@ -29,7 +29,7 @@ def as_clip_error(name: str, what_to_do: str) -> Iterator[None]:
     """Raise a `ClipError` about the clip `name` for whatever a media library raises inside."""
     try:
         yield
-    except ClipError:
+    except AvgnEdgeError:
         raise
     except LIBRARY_ERRORS as error:
         raise ClipError(name, reason(error), what_to_do) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from avgn_edge.errors import ClipError
@@ -14,17 +13,17 @@ from avgn_edge.media.source import CHECK_FILE
 from avgn_edge.media.windows import WindowBuffer
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
-    import av
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from avgn_edge.media.segment import Segment
+    from avgn_edge.media.side_by_side import SideBySide
     from avgn_edge.media.sound import Sound
-    from avgn_edge.media.video import VideoTrack
 
 Sampling = Literal["cheap", "centre"]
 
@@ -42,26 +41,26 @@ class FileClip:
         name: str,
         segment: Segment,
         moments: tuple[Moment, ...],
-        video: VideoTrack | None,
+        video: SideBySide | None,
         sound: Sound | None,
         *,
-        sampling: Sampling,
-        geometry: FrameGeometry,
+        reach: float,
         warnings: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.duration_s = segment.duration_s
         self._segment = segment
-        if sampling == "cheap" and video is not None:
-            moments = tuple(_on_key_frame(moment, video, segment.start_s) for moment in moments)
+        if reach > 0 and video is not None:
+            moments = tuple(_cheaper(moment, video, segment.start_s, reach) for moment in moments)
         self.moments: tuple[Moment, ...] = moments
         self._video = video
         self._sound = sound
-        self._converter = FrameConverter(geometry)
         self._warnings = list(warnings)
+        self._frame_warnings: list[str] = []  # apart, for their place among the others must not depend on a thread
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
-        self._conversion_s = 0.0  # what the latest one took
         self._closed = False
+        if video is not None:
+            video.expect(map(self._file_s, range(len(moments))))
         if sound is None:
             self._warn("no audio track")
 
@@ -78,7 +77,20 @@ class FileClip:
     @property
     def conversions(self) -> int:
         """How many frames have been converted to RGB."""
-        return self._converter.conversions
+        return 0 if self._video is None else self._video.conversions
+
+    @property
+    def decoder(self) -> str | None:
+        """What decodes the video: the codec, and in brackets the device if one does, "h264 (cuda)"."""
+        return None if self._video is None else self._video.decoder
+
+    @property
+    def interrupt(self) -> threading.Event | None:
+        """Set by another thread, `frames` raises OutOfTime before its next packet. None without video.
+
+        A clip that has it may be in `windows` in one thread while another is in `frames`: they share nothing.
+        """
+        return None if self._video is None else self._video.interrupt
 
     @property
     def display_size(self) -> tuple[int, int] | None:
@@ -88,13 +100,13 @@ class FileClip:
         if self._video.display_size is None:
             self._check_open()
             with as_clip_error(self.name, CHECK_FILE):
-                self._video.frame_at(self._file_s(0))
+                self._video.first.frame_at(self._file_s(0))
         return self._video.display_size
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was not as it should be, so far."""
-        found = list(self._warnings)
+        found = [*self._warnings, *self._frame_warnings]
         if self._video is not None:
             if self._video.damaged:
                 found.append(f"{self._video.damaged} damaged packets of video were skipped")
@@ -125,8 +137,8 @@ class FileClip:
     def work(self, indices: Sequence[int]) -> int:
         """Return about how much there is to decode for the frames of these moments, in order of time.
 
-        Thousands of pixels: those of the frames on the way from where the decoder is, or from a key frame, and
-        something for each frame that is wanted. 0 without video.
+        By one decoder, in the time that a thousand pixels take: what lies on the way from where the decoder is, or
+        from a key frame, its bytes, and something for each frame that is wanted. 0 without video.
         """
         if self._video is None:
             return 0
@@ -135,24 +147,32 @@ class FileClip:
     def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
         """Decode and convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
 
-        OutOfTime if that is not done at `deadline`, of `time.perf_counter`.
+        Those asked for at once, without a deadline, are decoded on several cores where that is faster. OutOfTime if
+        that is not done at `deadline`, of `time.perf_counter`.
         """
         if self._video is None:
             raise ClipError(self.name, "it has no video", "ask for its sound only")
         self._check_open()
-        found: dict[int, NDArray[np.uint8]] = {}
-        shown, pixels = None, None
-        for index in sorted(set(indices), key=lambda index: self.moments[index].time_s):
-            time_s = self._file_s(index)
-            with as_clip_error(self.name, CHECK_FILE):
-                frame = self._video.frame_at(time_s, None if deadline is None else deadline - self._conversion_s)
-                if frame is None:
-                    raise ClipError(self.name, "none of its frames can be decoded", CHECK_FILE)
-                if pixels is None or frame.pts != shown:
-                    shown, pixels = frame.pts, self._converted(frame)
+        times_s = {index: self._file_s(index) for index in indices}
+        with as_clip_error(self.name, CHECK_FILE):
+            shown = self._video.frames(sorted(times_s.values()), deadline)
+        for time_s in shown:
             self._check_end(self._video, time_s)
-            found[index] = pixels
+        found = {index: pixels for index, time_s in times_s.items() if (pixels := shown[time_s]) is not None}
+        if len(found) < len(times_s):
+            raise ClipError(self.name, "none of its frames can be decoded", CHECK_FILE)
         return [found[index] for index in indices]
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Decode the whole frame of a moment in its own size, upright: uint8 [H, W, 3], RGB. Not while in `frames`."""
+        if self._video is None:
+            raise ClipError(self.name, "it has no video", "ask for its sound only")
+        self._check_open()
+        with as_clip_error(self.name, CHECK_FILE):
+            frame = self._video.first.frame_at(self._file_s(index))
+            if frame is None:
+                raise ClipError(self.name, "none of its frames can be decoded", CHECK_FILE)
+            return FrameConverter(FrameGeometry()).whole(frame)
 
     def close(self) -> None:
         """Let go of files and decoders; what was read already stays readable."""
@@ -169,12 +189,6 @@ class FileClip:
     ) -> None:
         self.close()
 
-    def _converted(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        started = time.perf_counter()
-        pixels = self._converter.rgb(frame)
-        self._conversion_s = time.perf_counter() - started
-        return pixels
-
     def _file_s(self, index: int) -> float:
         """Return the second of the file at which a moment lies: inside, all times are the file's."""
         return self._segment.start_s + self.moments[index].time_s
@@ -190,16 +204,17 @@ class FileClip:
             raise ClipError(self.name, "none of its sound can be decoded", CHECK_FILE)
         self._warn("the audio track has no sound that can be decoded at the moments")
 
-    def _check_end(self, video: VideoTrack, time_s: float) -> None:
+    def _check_end(self, video: SideBySide, time_s: float) -> None:
         if video.end_s is not None and time_s - video.end_s > EARLY_END_S:
             last_s = self._segment.start_s + self.duration_s
-            self._warn(f"{ENDS_EARLY} {video.end_s:.1f} s of {last_s:.1f} s: its last frame stands for the rest")
+            text = f"{ENDS_EARLY} {video.end_s:.1f} s of {last_s:.1f} s: its last frame stands for the rest"
+            if text not in self._frame_warnings:
+                self._frame_warnings.append(text)
 
     def _warn(self, text: str) -> None:
         if text not in self._warnings:
             self._warnings.append(text)
 
 
-def _on_key_frame(moment: Moment, video: VideoTrack, start_s: float) -> Moment:
-    time_s = video.key_frame_time(moment.later(start_s))
-    return moment if time_s is None else moment.at(time_s - start_s)
+def _cheaper(moment: Moment, video: SideBySide, start_s: float, reach: float) -> Moment:
+    return moment.at(video.cheaper(moment.later(start_s), reach) - start_s)

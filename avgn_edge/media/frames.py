@@ -85,25 +85,36 @@ class FrameConverter:
         self._geometry = geometry
         self._reformatter = VideoReformatter()
 
-    def rgb(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+    def rgb(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> NDArray[np.uint8]:
         """Return `frame` upright, resized (bilinear, with the filter widened for shrinking) and cropped.
 
-        uint8 [crop, crop, 3], RGB, full range, contiguous. Transparency is dropped.
+        uint8 [crop, crop, 3], RGB, full range, contiguous. Transparency is dropped. `orientation` is the frame's own
+        unless it is given.
         """
         geometry = self._geometry
-        small = self._reformatter.reformat(
+        upright = self._upright(frame, geometry.resize, geometry.resize, orientation)
+        first, last = geometry.offset, geometry.offset + geometry.crop
+        return np.ascontiguousarray(upright[first:last, first:last])
+
+    def whole(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return all of `frame` upright, in its own size: uint8 [H, W, 3], RGB, full range, contiguous."""
+        return np.ascontiguousarray(self._upright(frame, frame.width, frame.height))
+
+    def _upright(
+        self, frame: av.VideoFrame, width: int, height: int, orientation: Orientation | None = None
+    ) -> NDArray[np.uint8]:
+        sized = self._reformatter.reformat(
             frame,
-            width=geometry.resize,
-            height=geometry.resize,
+            width=width,
+            height=height,
             format="rgb24",
             src_colorspace=_colour_space(frame),
             interpolation=_INTERPOLATION,
             dst_color_range=ColorRange.JPEG,
         )
         self.conversions += 1
-        upright = Orientation.of(frame).apply(small.to_ndarray().astype(np.uint8, copy=False))
-        first, last = geometry.offset, geometry.offset + geometry.crop
-        return np.ascontiguousarray(upright[first:last, first:last])
+        orientation = Orientation.of(frame) if orientation is None else orientation
+        return orientation.apply(sized.to_ndarray().astype(np.uint8, copy=False))
 
 
 def upright_size(frame: av.VideoFrame) -> tuple[int, int]:

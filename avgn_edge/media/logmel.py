@@ -34,12 +34,19 @@ def log_mel(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
     if waveforms.ndim != 2 or waveforms.shape[1] != WINDOW_SAMPLES:
         raise ValueError(f"waveforms must be [n, {WINDOW_SAMPLES}], not {list(waveforms.shape)}")
     frames = sliding_window_view(waveforms, FRAME_SAMPLES, axis=1)[:, ::HOP_SAMPLES]
-    # rfft pads each 400-sample frame with zeros at its end, as TensorFlow does: only the phase would tell.
-    magnitude = np.abs(np.fft.rfft(frames * _hann(), FFT_SIZE, axis=2)).astype(np.float32, copy=False)
-    # In products too small for the threads of NumPy's BLAS, which spin on when done, and on busy cores wait for one
-    # another: for 16 windows one product took 0.3 to 10 ms on two cores, these 0.9. The numbers are the same.
-    mel = np.log(magnitude.reshape(-1, TOGETHER, FFT_SIZE // 2 + 1) @ mel_filters() + np.float32(LOG_OFFSET))
-    return np.asarray(mel.reshape(-1, 1, FRAMES, MEL_BANDS), dtype=np.float32)
+    # A frame's zeros come at its end, as TensorFlow pads it: only the phase would tell. A window at a time, in memory
+    # that stays in the cache and needs no clearing: 16 windows took 2.8 ms so, and 7.8 in one array.
+    padded = np.zeros((FRAMES, FFT_SIZE), dtype=np.float32)
+    mel = np.empty((len(waveforms), 1, FRAMES, MEL_BANDS), dtype=np.float32)
+    for window, rows in zip(frames, mel, strict=True):
+        np.multiply(window, _hann(), out=padded[:, :FRAME_SAMPLES])
+        magnitude = np.abs(np.fft.rfft(padded, axis=1)).astype(np.float32, copy=False)
+        # In products too small for the threads of NumPy's BLAS, which spin on when done, and on busy cores wait for
+        # one another: for 16 windows one product took 0.3 to 10 ms on two cores, these 0.9. The numbers are the same.
+        together = magnitude.reshape(-1, TOGETHER, FFT_SIZE // 2 + 1)
+        np.matmul(together, mel_filters(), out=rows.reshape(-1, TOGETHER, MEL_BANDS))
+    mel += np.float32(LOG_OFFSET)
+    return np.log(mel, out=mel)
 
 
 @cache

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from av.stream import Disposition
 
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError
 from avgn_edge.media.audio import AudioTrack
 from avgn_edge.media.duration import stream_duration_s
 from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
 from avgn_edge.media.file_clip import FileClip, Sampling
 from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.media.hardware import SOFTWARE, chosen_device
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
 from avgn_edge.media.segment import segment_of
+from avgn_edge.media.side_by_side import MOST_DECODERS, SideBySide
 from avgn_edge.media.sound import PlainSound
 from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
-from avgn_edge.media.video import INDEXED_FORMATS, VideoTrack
+from avgn_edge.media.video import VideoTrack
+from avgn_edge.media.video_index import INDEXED_FORMATS
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
     Times: TypeAlias = Sequence[float] | Callable[[float], Sequence[float]]
 
+DEFAULT_REACH: Final = 1.0
+"""How much of its bin a moment of cheap sampling may lie in: 0 the centre, 1 all of it."""
 PLAYLISTS: Final = frozenset({"hls", "dash", "concat", "imf"})
 PLAIN_AUDIO: Final = frozenset({"wav", "w64", "flac", "ogg", "aiff", "au", "caf"})
 """Formats that libsndfile reads at any sample. MP3 it reads too, but writes complaints about it to stderr."""
@@ -48,31 +54,44 @@ def open_clip(
     start_s: float | None = None,
     end_s: float | None = None,
     times: Times | None = None,
+    reach: float = DEFAULT_REACH,
+    decoders: int | None = None,
+    hwaccel: str = SOFTWARE,
 ) -> Clip:
     """Open a media file, its bytes or a binary file object, read from its beginning; decode nothing yet.
 
-    `sampling` "cheap" moves each moment to a key frame of its bin where the container's index knows one.
+    `sampling` "cheap" moves each moment to where in its bin a frame is cheapest to decode, as far as the container has
+    an index that tells; by no more than the share `reach` of half the bin, 0…1, from the bin's centre.
     `start_s` and `end_s`, seconds of the file, make a clip of a segment of it: its duration, moments and bins are the
     segment's, second 0 is `start_s`, and sound outside the segment is as silent as sound outside a file. An end up to
     half a second after the file's is the file's.
     `times`, seconds from the clip's start, never falling, are the moments instead of `count` bins' centres, and stay
     as they are; or a function that returns them, given the clip's duration in seconds.
-    Raises `ClipError`, and nothing else, for anything that is not a clip, and for segments and times outside it.
+    `decoders` is how many cores decode frames that are asked for at once, four at most; the usable ones by default.
+    `hwaccel` is "none", a device to decode on by FFmpeg's name, "cuda" or "vaapi", or "auto": the first that works,
+    else none; to find out, a frame is decoded. The clip's `decoder` says which one it is.
+    Raises `ClipError`, and nothing else, for anything that is not a clip, and for segments and times outside it; but
+    `DeviceError` where the device named does not decode it.
     """
+    if not 0 <= reach <= 1:
+        raise ValueError(f"reach must lie in 0…1, not {reach}")
+    if decoders is not None and decoders < 1:
+        raise ValueError(f"decoders must be at least 1, not {decoders}")
     if times is not None and sampling != "centre":
-        raise ValueError("moments at given times are not moved to key frames: leave sampling or times out")
+        raise ValueError("moments at given times are not moved: leave sampling or times out")
     opened = Source(source)
     with contextlib.ExitStack() as undo:
-        parts = _Parts(opened, undo)
+        parts = _Parts(opened, undo, hwaccel)
         segment = segment_of(opened.name, parts.duration_s, start_s, end_s)
         clip = FileClip(
             opened.name,
             segment,
             _moments(opened.name, segment.duration_s, count, times),
-            parts.video,
+            None
+            if parts.video is None
+            else SideBySide(parts.video, parts.another_video, geometry, min(decoders or usable_cores(), MOST_DECODERS)),
             parts.sound,
-            sampling=sampling,
-            geometry=geometry,
+            reach=reach if sampling == "cheap" else 0.0,
             warnings=parts.warnings,
         )
         undo.pop_all()
@@ -90,9 +109,12 @@ def _moments(name: str, duration_s: float, count: int, times: Times | None) -> t
 class _Parts:
     """The tracks of one source; what they have open is closed by `undo` if opening fails."""
 
-    def __init__(self, source: Source, undo: contextlib.ExitStack) -> None:
+    def __init__(self, source: Source, undo: contextlib.ExitStack, hwaccel: str) -> None:
         self._source = source
         self._undo = undo
+        self._hwaccel = hwaccel
+        self._reopen: Callable[[], InputContainer] = source.container
+        self._device: str | None = None
         self.video: VideoTrack | None = None
         self.sound: AudioTrack | PlainSound | None = None
         self.duration_s = 0.0
@@ -122,7 +144,7 @@ class _Parts:
             raise ClipError(name, "it is a playlist", "give the files it names")
         video, audio = self._video_stream(container), self._audio_stream(container)
         if video is not None:
-            self._take_video(container, video, partial(self._source.container, probe=probed))
+            container = self._take_video(container, video, probed)
         if audio is not None and video is None and formats & PLAIN_AUDIO and self._from_sound_file():
             container.close()
             return
@@ -133,16 +155,37 @@ class _Parts:
             reason = self.warnings[0] if self.warnings else "it has neither video nor sound"
             raise ClipError(name, reason, "give a file with a video or an audio track")
 
-    def _take_video(self, container: InputContainer, stream: VideoStream, reopen: Callable[[], InputContainer]) -> None:
+    def another_video(self) -> VideoTrack:
+        """Open the video once more, with the same interrupt."""
+        first = self.video
+        if first is None:
+            raise LookupError("no video")
+        container = self._reopen()
+        return VideoTrack(
+            container, _stream(container, first.number), self._reopen, interrupt=first.interrupt, device=self._device
+        )
+
+    def _take_video(self, container: InputContainer, stream: VideoStream, probed: bool) -> InputContainer:
+        """Make a track of `stream`, and return the container that is open after that."""
+        name = self._source.name
         if stream.width * stream.height > MAX_PIXELS:
             raise ClipError(
-                self._source.name,
+                name,
                 f"its frames of {stream.width}×{stream.height} are larger than is sane",
                 "scale it down, or check the file",
             )
-        self.video = VideoTrack(container, stream, reopen)
+        number = stream.index
+        self._device = chosen_device(self._hwaccel, self._source.container, number, name)
+        self._reopen = partial(self._source.container, self._device, probe=probed)
+        if self._device is not None:
+            container.close()
+            container = self._reopen()
+            self._undo.callback(container.close)
+            stream = _stream(container, number)
+        self.video = VideoTrack(container, stream, self._reopen, device=self._device)
         self._undo.callback(self.video.close)
         self.duration_s = stream_duration_s(container, stream, self.video.origin_s, self._source.container)
+        return container
 
     def _take_audio(self, container: InputContainer, index: int, *, probe: bool) -> None:
         stream: AudioStream = container.streams[index]  # type: ignore[assignment]
@@ -178,6 +221,10 @@ class _Parts:
             self.warnings.append("the sound cannot be decoded: its codec is unknown")
         best = container.streams.best("audio")
         return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+
+
+def _stream(container: InputContainer, index: int) -> VideoStream:
+    return next(stream for stream in container.streams.video if stream.index == index)
 
 
 def _says_enough(container: InputContainer) -> bool:

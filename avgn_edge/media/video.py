@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import time
 from collections import deque
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import av.error
 
+from avgn_edge.media.cheap_frame import CheapFrame
 from avgn_edge.media.clock import Clock
+from avgn_edge.media.decode_plan import FRAMES_A_FRAME, Way
 from avgn_edge.media.frames import upright_size
 from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.video_index import VideoIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,35 +25,51 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from avgn_edge.media.moments import Moment
+    from avgn_edge.media.decode_plan import Span
+
+    Threads: TypeAlias = Literal["SLICE", "AUTO"]
 
 PATIENCE_S: Final = 2.0
 """Without an index: decode on across less than this rather than seek. Doubles with every seek that gained nothing."""
 FIRST_STEP_BACK_S: Final = 1.0
-INDEXED_FORMATS: Final = frozenset({"mov", "mp4", "avi", "matroska"})
-"""Containers whose index, where there is one, lists every key frame."""
 FALLBACK_RATE: Final = Fraction(25)
-FRAMES_A_FRAME: Final = 10
-"""What a frame takes besides the decoding on the way to it, in frames of that."""
+MARGIN_FRAMES: Final = 2
+"""Frames this close before a time are decoded whether others need them or not: one of them is shown then."""
+RECENT: Final = 128
+"""Packets remembered: more than any decoder keeps back."""
 _NOWHERE: Final = -(2**62)
 
 
 class VideoTrack:
-    """One video stream and the decoder's place in it. `reopen` gives the same container again, at its start."""
+    """One video stream and the decoder's place in it. `reopen` gives the same container again, at its start.
 
-    def __init__(self, container: InputContainer, stream: VideoStream, reopen: Callable[[], InputContainer]) -> None:
+    `device` is the name of the one that decodes, if one does.
+
+    Frames that no other needs are not decoded on the way to one, where that is known to leave it as it is. What the
+    decoder gives is checked against the packets' time stamps, and decoded again in full if a frame is missing.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        reopen: Callable[[], InputContainer],
+        *,
+        interrupt: threading.Event | None = None,
+        device: str | None = None,
+    ) -> None:
         self._container = container
         self._stream = stream
-        self._index = stream.index
+        self.number: Final = stream.index
         self._reopen = reopen
+        self._device = device
         time_base = stream.time_base or Fraction(1, 1_000_000)
         self.origin_s: Final = _origin_s(container, stream)
         self._clock = Clock(time_base, self.origin_s / time_base)
         rate = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
         self._frame_ticks = self._clock.span(float(1 / rate))
-        self._indexed = _has_index(container, stream)
-        # Index entries and packets are in decoding order; a frame is shown this many ticks after it is decoded.
-        self._display_delay = self._measured_delay()
+        self._kilopixels = max(1, stream.width * stream.height // 1_000)
+        self.index: Final = VideoIndex(container, stream)
         self._patience = self._clock.span(PATIENCE_S)
         self.display_size: tuple[int, int] | None = None
         """(width, height) of the first frame decoded, upright; None before."""
@@ -63,6 +82,8 @@ class VideoTrack:
         """Packets that could not be decoded."""
         self.concealed = 0
         """Frames in which the decoder papered over damage."""
+        self.interrupt: Final = interrupt or threading.Event()
+        """Set by another thread, `frame_at` raises OutOfTime before its next packet."""
         self._deadline: float | None = None
         self._packet_s = 0.0  # what the slowest of the latest packets took
         self._packets: Iterator[Packet[VideoStream]] = iter(())
@@ -74,6 +95,17 @@ class VideoTrack:
         self._next_tick: int | None = None  # of the next frame if it carries no time
         self._moved = False
         self._at_start = True
+        self._alone = False  # nothing is wanted soon that this decoder's pictures would serve
+        self._drained = False  # everything was taken out of the decoder: it goes on from a key frame only
+        self._drained_for = 0  # the time up to which that was everything shown
+        self._fed: deque[int] = deque(maxlen=RECENT)  # time stamps that went into the decoder since the seek
+        self._may_drop = self.index.trusted and _drops_rightly(stream)
+        self._dropping = False
+        self._dropped_to = _NOWHERE  # the latest time stamp that may have been dropped since the seek
+        self._concealed_before = 0  # the seek
+        # Frames wanted that are few and far between have threads inside a frame: threads across them only add delay.
+        self._threads: Threads = "SLICE"
+        self._thread_count = 0  # as many as there are cores
         self._configure()
         self._rewind(reopen=False)
 
@@ -87,84 +119,141 @@ class VideoTrack:
         self._forget()
         self._container.close()
 
-    def frame_at(self, time_s: float, deadline: float | None = None) -> av.VideoFrame | None:
+    @property
+    def decoder(self) -> str:
+        """The codec's name, and the device in brackets where one decodes."""
+        name = self._stream.codec_context.name
+        return name if self._device is None else f"{name} ({self._device})"
+
+    def use_threads(self, threads: Threads, count: int) -> None:
+        """Decode with up to `count` threads inside frames, or across them too; no effect once decoding has begun."""
+        self._threads, self._thread_count = threads, count
+        self._configure()
+
+    def learn(self, other: VideoTrack) -> None:
+        """Take over what the `other` track of the same video was seen to be like."""
+        self.index.learned.update(other.index.learned)
+        self._may_drop = self._may_drop and other._may_drop
+
+    def frame_at(self, time_s: float, deadline: float | None = None, *, alone: bool = False) -> av.VideoFrame | None:
         """Return the frame shown at `time_s`: the last that starts at or before it, else the first.
 
         Asking in order of time is fast: the decoder goes on from where it is unless a later key frame saves work.
-        None when no frame of the stream can be decoded. OutOfTime before a packet that is not expected to be decoded at
-        `deadline`, of `time.perf_counter`; asking again goes on from there.
+        `alone` says that no frame after it, before the next key frame, will be asked for: then nothing more is decoded
+        than it needs. None when no frame of the stream can be decoded. OutOfTime before a packet that is not expected
+        to be decoded at `deadline`, of `time.perf_counter`; asking again goes on from there.
         """
         self._deadline = deadline
+        self._alone = alone and self.index.trusted and self._seekable
         wanted = self._clock.ticks(time_s)
         if self._end_tick is not None:
             wanted = min(wanted, self._end_tick)
-        if self.display_size is None and not self._indexed and self._peek() is None:
+        if self.display_size is None and not self.index.trusted and self._peek(None) is None:
             return None  # nothing decodes; and only a first frame tells whether frames carry times to seek by
-        if self._must_seek(wanted):
-            before = self._tick if self._current is not None else None
+        frame = self._sought(wanted)
+        if self._mistaken(wanted):
+            self._may_drop = False
+            self.concealed = self._concealed_before
             self._seek(wanted)
             frame = self._walk(wanted)
-            if before is not None and self._landed is not None and self._landed <= before <= wanted:
-                self._patience *= 2
-        else:
-            frame = self._walk(wanted)
-        return frame if frame is not None else self._from_further_back(wanted)
+        self._alone = False
+        if frame is None:
+            self._may_drop = False
+            frame = self._from_further_back(wanted)
+        return frame
 
     def work(self, times_s: Sequence[float]) -> int:
-        """Return about how much there is to decode for the frames at these times, asked for in this order.
+        """Return about how long it takes to decode the frames at these times, asked for in this order.
 
-        Thousands of pixels of the frames on the way, and of ten more for each of the times: seeking, its key frame and
-        converting take as long. Read from the container's index; without one, key frames are taken to be everywhere.
+        In thousands of pixels decoded, with what their bytes, seeking and converting take besides, in that unit. Read
+        from the container's index; without one, key frames are taken to be everywhere.
         """
         here = self._tick if self._current is not None else None
-        frames = 0
+        known_to = self._drained_for if self._drained else here
+        work = 0
         for wanted in map(self._clock.ticks, times_s):
-            key = self._key_frame(wanted)
-            begin = key if here is None or not key <= here <= wanted else here
-            frames += FRAMES_A_FRAME + max(0, wanted - begin) // self._frame_ticks
-            here = wanted
-        return frames * max(1, self._stream.width * self._stream.height // 1_000)
+            if here is None or known_to is None or not here <= wanted <= known_to:
+                work += self._way(None if self._drained and here == self._tick else here, wanted).work(self._kilopixels)
+            work += Way(FRAMES_A_FRAME, 0).work(self._kilopixels)
+            here = known_to = wanted
+        return work
 
-    def key_frame_time(self, moment: Moment) -> float | None:
-        """Return the key frame of the moment's bin nearest its centre, as far as the container's index tells."""
-        entries = self._stream.index_entries
-        times: list[float] = []
-        for backward in (True, False):
-            target = self._clock.ticks(moment.time_s) - self._display_delay
-            found = entries.search_timestamp(target, backward=backward)
-            if found >= 0:
-                times.append(self._clock.seconds(entries[found].timestamp + self._display_delay))
-        inside = [time for time in times if moment.bin_start_s <= time < moment.bin_end_s]
-        return min(inside, key=lambda time: abs(time - moment.time_s), default=None)
+    def key_s(self, time_s: float) -> float:
+        """Return about where decoding towards `time_s` begins: its key frame; everything begins at 0 without index."""
+        key = self.index.key(self._clock.ticks(time_s)) if self.index.trusted else None
+        return 0.0 if key is None else self._clock.seconds(key)
+
+    def run_frames(self, time_s: float) -> int:
+        """Return about how many frames are decoded for the one at `time_s` from its key frame on."""
+        return self._way(None, self._clock.ticks(time_s)).frames
+
+    def cheapest(self, span: Span) -> float | None:
+        """Return when the frame of `span` starts that is decoded soonest; None where its centre is as good.
+
+        Nothing is decoded; where the index does not tell, a few packets are read.
+        """
+        if not self.index.trusted:
+            return None
+        self._forget()
+        self._moved, self._at_start = True, False
+        look = CheapFrame(self._container, self._stream, self.index, self._clock, self._frame_ticks)
+        return look.of(span, self._kilopixels)
+
+    def _way(self, here: int | None, wanted: int) -> Way:
+        """Return what is decoded to reach `wanted` from `here`, or from a key frame."""
+        key = self._key_frame(wanted)
+        if here is not None and key <= here <= wanted:
+            way = self.index.between(here, wanted)
+            return way or Way((wanted - here) // self._frame_ticks, 0)
+        way = self.index.way(wanted, self._frame_ticks) if self.index.trusted else None
+        return way or Way(1 + max(0, wanted - key) // self._frame_ticks, 0)
 
     def _key_frame(self, wanted: int) -> int:
         """Return the tick of the key frame that decoding towards `wanted` begins at, as far as the index tells."""
-        if not self._indexed:
+        if not self.index.trusted:
             return max(self._first_tick, wanted - self._patience) if self._seekable else self._first_tick
-        entries = self._stream.index_entries
-        found = entries.search_timestamp(wanted - self._display_delay, backward=True)
-        return min(wanted, entries[found].timestamp + self._display_delay) if found >= 0 else self._first_tick
+        key = self.index.key(wanted)
+        return self._first_tick if key is None else min(wanted, key)
 
     # --- where to read from
 
+    def _sought(self, wanted: int) -> av.VideoFrame | None:
+        if not self._must_seek(wanted):
+            return self._walk(wanted)
+        before = self._tick if self._current is not None else None
+        self._seek(wanted)
+        frame = self._walk(wanted)
+        if before is not None and self._landed is not None and self._landed <= before <= wanted:
+            self._patience *= 2
+        return frame
+
+    def _mistaken(self, wanted: int) -> bool:
+        """Tell whether dropping frames may have cost one that is needed: the one wanted, or one that others need."""
+        if self._dropped_to == _NOWHERE:
+            return False
+        due = max((tick for tick in self._fed if tick <= wanted), default=_NOWHERE)
+        return self._current is None or self._tick < due or self.concealed > self._concealed_before
+
     def _must_seek(self, wanted: int) -> bool:
         """Tell whether `wanted` cannot be reached from here, or is reached sooner from a later key frame."""
-        if self._current is not None and self._tick > wanted:
+        if self._moved if self._current is None else self._tick > wanted:
             return True
-        if self._current is None and self._moved:
-            return True
+        if self._drained:
+            return wanted > self._drained_for
         if not self._seekable:
             return False
-        entries = self._stream.index_entries
-        if self._indexed:
-            found = entries.search_timestamp(wanted - self._display_delay, backward=True)
-            return found >= 0 and entries[found].timestamp > self._read_to
+        if wanted < self._dropped_to:
+            return True  # given up on the way to a later one
+        if self.index.trusted:
+            key = self.index.key(wanted)
+            return key is not None and key - self.index.delay > self._read_to
         here = self._tick if self._current is not None else self._first_tick
         return wanted - here > self._patience
 
     def _seek(self, tick: int) -> None:
         """Go to the key frame at or before `tick`, or to the start where the container cannot seek."""
-        if not self._seekable or tick <= self._first_tick:
+        at_start = tick <= self._first_tick and not (self.index.every_frame or self.index.shown)
+        if not self._seekable or at_start:
             self._rewind(reopen=True)
             return
         try:
@@ -184,7 +273,8 @@ class VideoTrack:
         if reopen:
             self._container.close()
             self._container = self._reopen()
-            self._stream = self._container.streams[self._index]  # type: ignore[assignment]
+            self._stream = self._container.streams[self.number]  # type: ignore[assignment]
+            self.index.renew(self._stream)
             self._configure()
         self._packets = self._container.demux(self._stream)
         self._moved = False
@@ -197,6 +287,10 @@ class VideoTrack:
         self._landed = None
         self._read_to = _NOWHERE
         self._next_tick = None
+        self._drained = False
+        self._fed.clear()
+        self._dropped_to = _NOWHERE
+        self._concealed_before = self.concealed
 
     def _from_further_back(self, wanted: int) -> av.VideoFrame | None:
         """Seek ever further back until something at or before `wanted` decodes; the first frame if nothing does."""
@@ -215,9 +309,9 @@ class VideoTrack:
     def _walk(self, wanted: int) -> av.VideoFrame | None:
         """Decode on to the frame shown at `wanted`; None if the place it began at was too late, or nothing decodes."""
         while self._current is None or self._tick != wanted:
-            following = self._peek()
+            following = self._peek(wanted)
             if following is None:
-                if self._current is not None:
+                if self._current is not None and not self._drained:
                     self._end_tick = self._tick
                     self._last_duration = int(self._current.duration or self._frame_ticks)
                 return self._current
@@ -232,11 +326,12 @@ class VideoTrack:
                 break
         return self._current
 
-    def _peek(self) -> av.VideoFrame | None:
-        """Return the next frame without taking it; None at the end of what can be read."""
-        while not self._ready:
+    def _peek(self, wanted: int | None) -> av.VideoFrame | None:
+        """Return the next frame on the way to `wanted` without taking it; None at the end of what can be read."""
+        while not self._ready and not self._drained:
             started = time.perf_counter()
-            if self._deadline is not None and started + self._packet_s > self._deadline:
+            late = self._deadline is not None and started + self._packet_s > self._deadline
+            if late or self.interrupt.is_set():
                 raise OutOfTime
             packet = self._next_packet()
             if packet is None:
@@ -244,10 +339,47 @@ class VideoTrack:
             stamp = packet.pts if packet.dts is None else packet.dts
             if stamp is not None:
                 self._read_to = max(self._read_to, stamp)
-            for frame in self._decode(packet):
+            for frame in self._given(packet, wanted):
                 self._ready.append(self._timed(frame))
             self._packet_s = max(time.perf_counter() - started, 0.8 * self._packet_s)
-        return self._ready[0]
+        return self._ready[0] if self._ready else None
+
+    def _given(self, packet: Packet[VideoStream], wanted: int | None) -> list[av.VideoFrame]:
+        """Decode `packet`; if everything that `wanted` needs is in the decoder and it is alone, take all there is."""
+        shown = None if packet.is_discard else packet.pts
+        alone = wanted if self._alone else None
+        if alone is not None and self.index.every_frame and packet.dts is not None and packet.dts > alone and self._fed:
+            return self._drain(alone)  # what is shown by then was decoded before
+        self._drop(wanted is not None and shown is not None and shown < self._needed_from(wanted), shown)
+        frames = self._decode(packet)
+        if shown is not None:
+            self._fed.append(shown)
+            if alone is not None and shown == alone:
+                frames += self._drain(alone)
+        return frames
+
+    def _needed_from(self, wanted: int) -> int:
+        return wanted if wanted in self.index.learned else wanted - MARGIN_FRAMES * self._frame_ticks
+
+    def _drop(self, drop: bool, tick: int | None) -> None:
+        """Let the decoder drop the next frame if no other needs it."""
+        drop = drop and self._may_drop
+        if drop != self._dropping:
+            self._dropping = drop
+            self._stream.codec_context.skip_frame = "NONREF" if drop else "DEFAULT"
+        if drop and tick is not None:
+            self._dropped_to = max(self._dropped_to, tick)
+
+    def _drain(self, wanted: int) -> list[av.VideoFrame]:
+        """Take out of the decoder what it holds back: everything shown up to `wanted` was given to it."""
+        self._drained, self._drained_for = True, wanted
+        try:
+            return self._stream.codec_context.decode(None)
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, ValueError):
+            self.damaged += 1
+            return []
 
     def _next_packet(self) -> Packet[VideoStream] | None:
         try:
@@ -288,26 +420,23 @@ class VideoTrack:
         return self._clock.ticks(0.0)
 
     def _configure(self) -> None:
-        # Frames wanted are few and far between: threads inside a frame help, threads across frames only add delay.
-        self._stream.thread_type = "SLICE"
-
-    def _measured_delay(self) -> int:
-        entries = self._stream.index_entries
-        if not len(entries) or self._stream.start_time is None:
-            return 0
-        return max(0, self._stream.start_time - entries[0].timestamp)
+        context = self._stream.codec_context
+        if not context.is_open:
+            context.thread_type = self._threads
+            context.thread_count = self._thread_count
+        self._dropping = False
 
 
-def _has_index(container: InputContainer, stream: VideoStream) -> bool:
-    """Tell whether the index of `stream` can be trusted to name the key frames."""
-    formats = set(container.format.name.split(","))
-    if not formats & INDEXED_FORMATS:
-        return False
-    if "matroska" in formats:
-        # Matroska's index is only read with the first seek.
-        with contextlib.suppress(av.error.FFmpegError):
-            container.seek(stream.start_time or 0, stream=stream)
-    return len(stream.index_entries) > 1
+def _drops_rightly(stream: VideoStream) -> bool:
+    """Tell whether the decoder, told to drop frames that no other needs, drops those only.
+
+    HEVC's are marked as not needed within their temporal layer: higher layers may need them.
+    """
+    context = stream.codec_context
+    if context.name == "hevc":
+        header = context.extradata or b""  # of MP4 and Matroska: ISO/IEC 14496-15, HEVCDecoderConfigurationRecord
+        return len(header) > 21 and header[0] == 1 and header[21] >> 3 & 7 == 1
+    return context.name == "h264"
 
 
 def _pts(frame: av.VideoFrame) -> int:

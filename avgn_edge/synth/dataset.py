@@ -19,6 +19,7 @@ from avgn_edge.synth.encode import encode_clip
 from avgn_edge.synth.plan import ClipPlan, Variation, clip_rng, plan_clip
 from avgn_edge.synth.sources import Part, Sources
 from avgn_edge.synth.truth import truth_of
+from avgn_edge.whole_file import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,8 +118,8 @@ def write_dataset(
 
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("path", "label", "split"), *rows])
-    _write_whole(root / "truth.json", json.dumps(truths, indent=1) + "\n")
-    _write_whole(root / "labels.csv", table.getvalue())
+    write_text(root / "truth.json", json.dumps(truths, indent=1) + "\n")
+    write_text(root / "labels.csv", table.getvalue())
     return Summary(
         directory=root,
         labels=root / "labels.csv",
@@ -148,9 +149,3 @@ def _write_clip(recipe: Recipe, root: Path, index: int) -> ClipPlan:
     plan = recipe.plan(index)
     encode_clip(plan, recipe.sources(index), root / clip_name(index))
     return plan
-
-
-def _write_whole(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    unfinished.replace(path)

@@ -195,41 +195,41 @@ def plan_clip(
     rng: np.random.Generator, sources: Sources, label: str | None = None, variation: Variation | None = None
 ) -> ClipPlan:
     """Draw a clip of a class, or of any; `variation` changes objects and voices as training may wish."""
-    label = label if label is not None else _pick(rng, sources.classes)
-    duration = round(_between(rng, DURATION) * FPS) / FPS
-    channel = _channel(rng)
-    speaker = _pick(rng, sorted({sound.speaker for sound in sources.sounds[label]}))
+    label = label if label is not None else pick(rng, sources.classes)
+    duration = round(uniform(rng, DURATION) * FPS) / FPS
+    drawn = channel(rng, CHANNELS)
+    speaker = pick(rng, sorted({sound.speaker for sound in sources.sounds[label]}))
     recordings = [sound for sound in sources.sounds[label] if sound.speaker == speaker]
-    speed = 1.0 if variation is None else _between(rng, variation.speed)
-    tilt = 0.0 if variation is None else _between(rng, (-variation.tilt_db, variation.tilt_db))
+    speed = 1.0 if variation is None else uniform(rng, variation.speed)
+    tilt = 0.0 if variation is None else uniform(rng, (-variation.tilt_db, variation.tilt_db))
 
     episodes: list[Episode] = []
     for start, end in _apart(rng, duration, int(rng.integers(1, 3))):
         warp = Warp() if variation is None else _warp(rng, variation)
-        card = replace(_card(rng, end - start), holds=_pick(rng, sources.objects[label]), warp=warp)
-        if channel == "heard":
-            soft = _between(rng, (0.08, 0.3)) if rng.random() < 0.5 else 0.0
-            card = replace(card, blur=_between(rng, UNREADABLE_BLUR), softness=soft)
-        words = _words(rng, recordings, start, end, speed, tilt, variation) if channel != "seen" else ()
-        episodes.append(Episode(start, end, channel != "heard", channel != "seen", card, words))
-    decoys = tuple(_decoy(rng, sources, duration, episodes) for _ in range(int(rng.integers(1, 4))))
+        shown = replace(card(rng, end - start), holds=pick(rng, sources.objects[label]), warp=warp)
+        if drawn == "heard":
+            soft = uniform(rng, (0.08, 0.3)) if rng.random() < 0.5 else 0.0
+            shown = replace(shown, blur=uniform(rng, UNREADABLE_BLUR), softness=soft)
+        said = words(rng, recordings, start, end, speed, tilt, variation) if drawn != "seen" else ()
+        episodes.append(Episode(start, end, drawn != "heard", drawn != "seen", shown, said))
+    decoys = tuple(decoy(rng, sources, duration, episodes) for _ in range(int(rng.integers(1, 4))))
 
     return ClipPlan(
         label=label,
         duration=duration,
-        channel=channel,
+        channel=drawn,
         speaker=speaker,
         scenes=_scenes(rng, sources.backgrounds, duration),
         episodes=tuple(episodes),
         decoys=decoys,
         beds=_beds(rng, sources.environment, duration),
-        speech_db=_between(rng, (-28.0, -17.0)),
-        noise_below_speech_db=_between(rng, NOISE_BELOW_SPEECH_DB),
-        brightness=_between(rng, (-25.0, 25.0)),
-        contrast=_between(rng, (0.75, 1.2)),
+        speech_db=uniform(rng, (-28.0, -17.0)),
+        noise_below_speech_db=uniform(rng, NOISE_BELOW_SPEECH_DB),
+        brightness=uniform(rng, (-25.0, 25.0)),
+        contrast=uniform(rng, (0.75, 1.2)),
         crf=int(rng.integers(20, 33)),
-        key_interval=round(_between(rng, KEY_INTERVAL) * FPS),
-        stereo_balance=_between(rng, (-0.4, 0.4)) if rng.random() < 0.5 else None,
+        key_interval=round(uniform(rng, KEY_INTERVAL) * FPS),
+        stereo_balance=uniform(rng, (-0.4, 0.4)) if rng.random() < 0.5 else None,
     )
 
 
@@ -250,11 +250,13 @@ def episode_at(plan: ClipPlan, time_s: float) -> Episode | None:
 # ------------------------------------------------------------------ drawing the parts
 
 
-def _between(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+def uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+    """Draw a number between two."""
     return float(rng.uniform(*bounds))
 
 
-def _pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+    """Draw one of some."""
     return items[int(rng.integers(len(items)))]
 
 
@@ -263,18 +265,19 @@ def _half(size: float, angle: float) -> float:
     return size / 2 * (cos(turn) + sin(turn))
 
 
-def _channel(rng: np.random.Generator) -> Channel:
+def channel(rng: np.random.Generator, shares: Sequence[tuple[Channel, float]]) -> Channel:
+    """Draw whether evidence is seen, heard, or both."""
     drawn = rng.random()
-    for channel, share in CHANNELS:
+    for which, share in shares:
         if drawn < share:
-            return channel
+            return which
         drawn -= share
-    return CHANNELS[-1][0]
+    return shares[-1][0]
 
 
 def _apart(rng: np.random.Generator, duration: float, count: int) -> list[tuple[float, float]]:
     """Draw episodes at uniformly random times; draw all again where two would overlap."""
-    lengths = [_between(rng, EPISODE) for _ in range(count)]
+    lengths = [uniform(rng, EPISODE) for _ in range(count)]
     while True:
         spans = sorted((start, start + length) for length in lengths for start in [rng.uniform(0, duration - length)])
         if all(before[1] < after[0] for before, after in pairwise(spans)):
@@ -288,7 +291,7 @@ def _scenes(rng: np.random.Generator, photographs: Sequence[Medium], duration: f
     edges = [0.0, *map(float, cuts), duration]
     scenes = []
     for which, (start, end) in zip(chosen, pairwise(edges), strict=True):
-        first = View(float(rng.random()), float(rng.random()), _between(rng, (1.0, 1.4)))
+        first = View(float(rng.random()), float(rng.random()), uniform(rng, (1.0, 1.4)))
         share = min(1.0, (end - start) / 6)  # slowly
         move = rng.uniform(-0.35, 0.35, 3) * share
         last = View(
@@ -300,13 +303,13 @@ def _scenes(rng: np.random.Generator, photographs: Sequence[Medium], duration: f
     return tuple(scenes)
 
 
-def _card(rng: np.random.Generator, length: float) -> Card:
+def card(rng: np.random.Generator, length: float) -> Card:
     """Draw an empty card that stays whole in the frame, and its centre in the frame's central 80 %."""
-    size, angle = _between(rng, CARD_SIZE), _between(rng, (-CARD_TURN, CARD_TURN))
+    size, angle = uniform(rng, CARD_SIZE), uniform(rng, (-CARD_TURN, CARD_TURN))
     half = _half(size, angle) + 1
     margin = np.maximum(half, (1 - CENTRAL) / 2 * np.array([WIDTH, HEIGHT]))
     low, high = margin, np.array([WIDTH, HEIGHT]) - margin
-    heading, way = rng.uniform(0, 2 * np.pi), _between(rng, DRIFT) * length
+    heading, way = rng.uniform(0, 2 * np.pi), uniform(rng, DRIFT) * length
     first = rng.uniform(low, high)
     last = np.clip(first + way * np.array([np.cos(heading), np.sin(heading)]), low, high)
     light, dark = rng.integers(185, 256), rng.integers(0, 70)
@@ -319,7 +322,7 @@ def _card(rng: np.random.Generator, length: float) -> Card:
         last=(float(last[0]), float(last[1])),
         paper=paper,
         ink=ink,
-        fill=_between(rng, (0.78, 1.0)),
+        fill=uniform(rng, (0.78, 1.0)),
     )
 
 
@@ -336,47 +339,47 @@ def _warp(rng: np.random.Generator, variation: Variation) -> Warp:
     return Warp(
         x=float(x),
         y=float(y),
-        scale=_between(rng, variation.scale),
-        shear=_between(rng, (-variation.shear, variation.shear)),
+        scale=uniform(rng, variation.scale),
+        shear=uniform(rng, (-variation.shear, variation.shear)),
         thickness=thickness,
     )
 
 
-def _words(
+def words(
     rng: np.random.Generator,
     recordings: Sequence[Medium],
     start: float,
     end: float,
-    speed: float,
-    tilt_db: float,
-    variation: Variation | None,
+    speed: float = 1.0,
+    tilt_db: float = 0.0,
+    variation: Variation | None = None,
 ) -> tuple[Word, ...]:
     """Say recordings of the class from the episode's start on, one every 0.6-0.9 s, the last with room to be heard."""
-    words, at = [], start
+    said, at = [], start
     while at < end - 0.35:
-        recording = _pick(rng, recordings)
+        recording = pick(rng, recordings)
         if variation is None:
-            words.append(Word(recording, at))
+            said.append(Word(recording, at))
         else:
-            gain = _between(rng, (-variation.gain_db, variation.gain_db))
-            words.append(Word(recording, at, speed * _between(rng, (0.97, 1.03)), gain, tilt_db))
-        at += _between(rng, WORD_GAP)
-    return tuple(words)
+            gain = uniform(rng, (-variation.gain_db, variation.gain_db))
+            said.append(Word(recording, at, speed * uniform(rng, (0.97, 1.03)), gain, tilt_db))
+        at += uniform(rng, WORD_GAP)
+    return tuple(said)
 
 
-def _decoy(rng: np.random.Generator, sources: Sources, duration: float, episodes: Sequence[Episode]) -> Decoy:
+def decoy(rng: np.random.Generator, sources: Sources, duration: float, episodes: Sequence[Episode]) -> Decoy:
     """Draw a decoy anywhere in the clip, its card beside the evidence's card where both are there."""
-    length = _between(rng, EPISODE)
-    start = _between(rng, (0.0, duration - length))
+    length = uniform(rng, EPISODE)
+    start = uniform(rng, (0.0, duration - length))
     beside = [episode.card for episode in episodes if episode.start < start + length and start < episode.end]
-    card = _card(rng, length)
+    shown = card(rng, length)
     for _ in range(50):
-        if not any(_paths_meet(card, other) for other in beside):
+        if not any(_paths_meet(shown, other) for other in beside):
             break
-        card = _card(rng, length)
+        shown = card(rng, length)
     scribble = int(rng.integers(2**31)) if rng.random() < 0.7 else None
-    sound = Sound(_pick(rng, sources.environment), _between(rng, (0.1, 0.9)), _between(rng, (-8.0, 2.0)))
-    return Decoy(start, start + length, replace(card, scribble=scribble), sound)
+    sound = Sound(pick(rng, sources.environment), uniform(rng, (0.1, 0.9)), uniform(rng, (-8.0, 2.0)))
+    return Decoy(start, start + length, replace(shown, scribble=scribble), sound)
 
 
 def _paths_meet(card: Card, other: Card) -> bool:
@@ -392,4 +395,4 @@ def _paths_meet(card: Card, other: Card) -> bool:
 def _beds(rng: np.random.Generator, environment: Sequence[Medium], duration: float) -> tuple[Bed, ...]:
     count = int(rng.integers(1, 4))
     edges = [0.0, *map(float, np.sort(rng.uniform(0, duration, count - 1))), duration]
-    return tuple(Bed(_pick(rng, environment), start, end, float(rng.random())) for start, end in pairwise(edges))
+    return tuple(Bed(pick(rng, environment), start, end, float(rng.random())) for start, end in pairwise(edges))

@@ -197,3 +197,31 @@ def test_sound_may_be_shorter_or_longer_than_the_video(sound_s):
         heard = clip.windows()[1]
         assert heard[0]
         assert heard[15] == (sound_s > 4)
+
+
+def test_the_sound_of_a_long_clip_takes_no_more_reading_than_that_of_a_short_one():
+    """Of the video beside it little is read either: there are a hundred times as many bytes of it."""
+    rng = np.random.default_rng(0)
+
+    class Counting(io.BytesIO):
+        taken = 0
+
+        def read(self, size=-1):
+            found = super().read(size)
+            self.taken += len(found)
+            return found
+
+    taken, sizes = [], []
+    for seconds in (120, 360):
+        video = VideoSpec(times=range(0, seconds, 2), codec="rawvideo", size=(512, 256), b_frames=0)
+        samples = (0.1 * rng.standard_normal((seconds * 8_000, 1))).astype(np.float32)
+        sound = SoundSpec(samples, 8_000, "pcm_s16le", "s16")
+        source = Counting(make_media(video, sound, "mov"))
+        with open_clip(source, count=16) as clip:
+            before = source.taken
+            assert clip.windows()[1].all()
+            taken.append(source.taken - before)
+            sizes.append(len(source.getbuffer()))
+    assert sizes[1] > 2.5 * sizes[0]
+    assert taken[1] < 1.1 * taken[0]
+    assert taken[1] < 0.15 * sizes[1]

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone
 
-from avgn_edge.media import GLANCE_ORDER, ArrayClip, open_clip
+from avgn_edge.media import GLANCE_ORDER, ArrayClip, decode_plan, open_clip
+from avgn_edge.media.decode_plan import FRAMES_A_FRAME
 from avgn_edge.media.limit import OutOfTime, SoundLimit
 from avgn_edge.media.windows import WindowBuffer
 
@@ -124,6 +125,14 @@ def test_a_deadline_in_the_past_is_noticed_before_anything_is_decoded():
         clip.frames([0], deadline=-math.inf)
 
 
+@pytest.fixture
+def frames_alone(monkeypatch):
+    """Work that counts frames: a thousand pixels each, nothing for bytes and packets."""
+    monkeypatch.setattr(decode_plan, "BYTES_A_KILOPIXEL", 10**12)
+    monkeypatch.setattr(decode_plan, "KILOPIXELS_A_PACKET", 0)
+
+
+@pytest.mark.usefixtures("frames_alone")
 @pytest.mark.parametrize("container", ["mp4", "matroska", "avi"])
 def test_work_foretells_how_much_is_decoded(container):
     codec = "mpeg4" if container == "avi" else "libx264"
@@ -133,20 +142,30 @@ def test_work_foretells_how_much_is_decoded(container):
         foretold, decoded = [], []
         for moment in GLANCE_ORDER:
             before = clip._video.decoded
-            foretold.append(clip.work([moment]) / pixels - 10)
+            foretold.append(clip.work([moment]) / pixels - FRAMES_A_FRAME)
             clip.frames([moment])
             decoded.append(clip._video.decoded - before)
         assert np.corrcoef(foretold, decoded)[0, 1] > 0.98
         assert np.abs(np.subtract(foretold, decoded)).max() <= 3
 
 
+@pytest.mark.usefixtures("frames_alone")
 def test_work_of_several_frames_counts_what_they_share_once():
     video = VideoSpec(times=[i / 10 for i in range(200)], gop=200, b_frames=0)
     with open_clip(make_media(video, None)) as clip:
         alone = [clip.work([moment]) for moment in range(16)]
         assert alone == sorted(alone)
         pixels = 128 * 96 // 1_000
-        assert abs(clip.work(range(16)) - (clip.work([15]) + 15 * 10 * pixels)) <= 16 * pixels
+        assert abs(clip.work(range(16)) - (clip.work([15]) + 15 * FRAMES_A_FRAME * pixels)) <= 16 * pixels
         assert clip.work([]) == 0
         clip.frames([15])
         assert clip.work([15]) < alone[15]
+
+
+def test_work_grows_with_the_bytes_of_what_is_decoded(monkeypatch):
+    plain = make_media(VideoSpec(), None)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    monkeypatch.setattr("media_makers.numbered", lambda number, _: np.roll(noise, number, axis=0))
+    busy = make_media(VideoSpec(), None)
+    with open_clip(plain) as little, open_clip(busy) as much:
+        assert much.work([4]) - little.work([4]) > 20_000 / decode_plan.BYTES_A_KILOPIXEL

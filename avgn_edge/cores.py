@@ -1,4 +1,4 @@
-"""How many threads an engine may use."""
+"""How many cores this process may use: what engines and decoders take as threads."""
 
 from __future__ import annotations
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from avgn_edge.runtime.engines import threads
+from avgn_edge import cores
 
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """Eight cores, no control group; the folders to put some into."""
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(threads, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(cores, "OWN_CGROUPS", tmp_path / "own")
     return tmp_path
 
 
@@ -22,16 +22,16 @@ def write(path, text):
 
 
 def test_threads_default_to_the_cores_this_process_may_use(monkeypatch, machine):
-    assert threads.usable_cores() == 8
-    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
-    assert threads.usable_cores() == 3
-    monkeypatch.delattr(threads.os, "sched_getaffinity")
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: None)
-    assert threads.usable_cores() == 1
+    assert cores.usable_cores() == 8
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
+    assert cores.usable_cores() == 3
+    monkeypatch.delattr(cores.os, "sched_getaffinity")
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
+    assert cores.usable_cores() == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "cores"),
+    ("text", "count"),
     [
         ("max 100000", 8),
         ("200000 100000", 2),
@@ -43,22 +43,22 @@ def test_threads_default_to_the_cores_this_process_may_use(monkeypatch, machine)
         ("nonsense", 8),
     ],
 )
-def test_a_container_s_quota_bounds_them(machine, text, cores):
+def test_a_container_s_quota_bounds_them(machine, text, count):
     write(machine / "own", "0::/\n")
     write(machine / "cgroup" / "cpu.max", text + "\n")
-    assert threads.usable_cores() == cores
+    assert cores.usable_cores() == count
 
 
 def test_the_tightest_of_the_groups_above_counts(machine):
     write(machine / "own", "1:name=systemd:/x\n0::/a/b\n")
     write(machine / "cgroup" / "a" / "b" / "cpu.max", "600000 100000")
     write(machine / "cgroup" / "a" / "cpu.max", "300000 100000")
-    assert threads.usable_cores() == 3
+    assert cores.usable_cores() == 3
 
 
-@pytest.mark.parametrize(("quota", "cores"), [(-1, 8), (250000, 3), (100000, 1)])
-def test_version_one_of_control_groups_is_read_too(machine, quota, cores):
+@pytest.mark.parametrize(("quota", "count"), [(-1, 8), (250000, 3), (100000, 1)])
+def test_version_one_of_control_groups_is_read_too(machine, quota, count):
     write(machine / "own", "5:cpu,cpuacct:/docker/0f\n4:memory:/docker/0f\nbroken\n")
     write(machine / "cgroup" / "cpu,cpuacct" / "cpu.cfs_quota_us", f"{quota}\n")
     write(machine / "cgroup" / "cpu,cpuacct" / "cpu.cfs_period_us", "100000\n")
-    assert threads.usable_cores() == cores
+    assert cores.usable_cores() == count

@@ -1,0 +1,136 @@
+"""Frames asked for at once are decoded by several decoders, and are those of one."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import numpy as np
+import pytest
+from media_makers import VideoSpec, make_media, number_of
+
+from avgn_edge.errors import ClipError
+from avgn_edge.media import open_clip, side_by_side
+from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.video import VideoTrack
+
+MANY = VideoSpec([i / 10 for i in range(300)], gop=20)
+DATA = {"mp4": make_media(MANY), "matroska": make_media(MANY, None, "matroska")}
+
+
+@pytest.fixture(autouse=True)
+def all_is_worth_it(monkeypatch):
+    monkeypatch.setattr(side_by_side, "WORTH_A_DECODER", 0)
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """The threads in which frames were decoded."""
+    seen = set()
+    frame_at = VideoTrack.frame_at
+    monkeypatch.setattr(
+        VideoTrack, "frame_at", lambda *args, **kw: seen.add(threading.current_thread()) or frame_at(*args, **kw)
+    )
+    return seen
+
+
+class Slow(io.BytesIO):
+    """Lets the other threads have their turn."""
+
+    def read(self, size=-1):
+        threading.Event().wait(0.0005)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("source", [bytes, Slow, "path"])
+@pytest.mark.parametrize("sampling", ["cheap", "centre"])
+@pytest.mark.parametrize("container", DATA)
+def test_several_decoders_give_what_one_gives(container, sampling, source, tmp_path):
+    path = tmp_path / "clip"
+    path.write_bytes(DATA[container])
+    given = path if source == "path" else source(DATA[container])
+    with (
+        open_clip(given, sampling=sampling, decoders=3) as clip,
+        open_clip(DATA[container], sampling=sampling, decoders=1) as one,
+    ):
+        order = [7, 0, 15, 3, 11, 1, 5, 9, 13]
+        several, alone = clip.frames(order), one.frames(order)
+        np.testing.assert_array_equal(several, alone)
+        assert [number_of(pixels) for pixels in several] == [MANY.shown_at(clip.moments[i].time_s) for i in order]
+        assert clip.conversions == one.conversions == len(order)
+        for index in (4, 15, 0, 8):
+            assert number_of(clip.frames([index])[0]) == MANY.shown_at(clip.moments[index].time_s)
+        assert clip.warnings == one.warnings
+        assert len(clip._video._decoders) <= 3
+
+
+def test_decoders_are_as_many_as_asked_for_and_opened_when_needed(threads):
+    with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
+        clip.frames([3])
+        assert len(clip._video._decoders) == 1
+        clip.frames(range(16))
+        assert len(clip._video._decoders) == 2
+        assert len(threads) == 2
+    with open_clip(Slow(DATA["mp4"]), decoders=1) as clip:
+        clip.frames(range(16))
+        assert len(clip._video._decoders) == 1
+
+
+def test_little_work_and_a_deadline_are_for_one_decoder(monkeypatch, threads):
+    with open_clip(DATA["mp4"], decoders=2) as clip:
+        clip.frames(range(16), deadline=float("inf"))
+        assert threads == {threading.current_thread()}
+    monkeypatch.setattr(side_by_side, "WORTH_A_DECODER", 10**9)
+    with open_clip(DATA["mp4"], decoders=2) as clip:
+        clip.frames(range(16))
+        assert threads == {threading.current_thread()}
+
+
+def test_a_decoder_that_cannot_be_opened_is_done_without(monkeypatch):
+    with open_clip(DATA["mp4"], decoders=3) as clip:
+
+        def none_left():
+            raise OSError("too many open files")
+
+        monkeypatch.setattr(clip._video, "_another", none_left)
+        numbers = [number_of(pixels) for pixels in clip.frames(range(16))]
+        assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
+
+
+def test_an_error_in_any_thread_is_the_caller_s(monkeypatch):
+    real = VideoTrack.frame_at
+
+    def broken(self, time_s, *args, **kw):
+        if time_s > 15:
+            raise IndexError("broken")
+        return real(self, time_s, *args, **kw)
+
+    monkeypatch.setattr(VideoTrack, "frame_at", broken)
+    with open_clip(DATA["mp4"], decoders=2) as clip, pytest.raises(ClipError, match="broken"):
+        clip.frames(range(16))
+
+
+def test_all_are_interrupted():
+    with open_clip(DATA["mp4"], decoders=3) as clip:
+        clip.interrupt.set()
+        with pytest.raises(OutOfTime):
+            clip.frames(range(16))
+        clip.interrupt.clear()
+        assert len(clip.frames(range(16))) == 16
+        clip.interrupt.set()
+        with pytest.raises(OutOfTime):
+            clip.frames(list(range(0, 16, 2)))
+
+
+def test_damage_is_counted_wherever_it_is_met():
+    damaged = bytearray(DATA["mp4"])
+    start = damaged.index(b"mdat") + 4
+    length = len(damaged) - start
+    for share in (0.3, 0.6):
+        for position in range(start + int(share * length), start + int((share + 0.05) * length)):
+            damaged[position] = 0xFF
+    with open_clip(bytes(damaged), decoders=2) as two, open_clip(bytes(damaged), decoders=1) as one:
+        two.frames(range(16))
+        one.frames(range(16))
+        assert any("damaged" in warning for warning in one.warnings)
+        assert any("damaged" in warning for warning in two.warnings)
