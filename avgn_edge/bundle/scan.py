@@ -37,7 +37,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 def check_self_contained(data: bytes | memoryview, name: str) -> None:
     """Raise `BundleError` unless the ONNX model in `data` is well-formed and refers to no other file."""
-    view = memoryview(data)
+    view = bytes(data)  # no copy of bytes, whose numbers are read faster than a memoryview's
     if view[:1] != _FIRST_KEY:
         raise _unfit(name, "it is not an ONNX file")
     todo = [("Model", 0, len(view), 0)]
@@ -48,26 +48,26 @@ def check_self_contained(data: bytes | memoryview, name: str) -> None:
             seen += 1
             if seen > MAX_FIELDS or depth > MAX_DEPTH:
                 raise _unfit(name, "it is too large or too deeply nested to be checked")
-            if message == "Tensor":
+            if message == "Tensor" and number in {_EXTERNAL_DATA, _DATA_LOCATION}:
                 _check_tensor_field(number, view[low:high], name)
-            elif message == "Node" and number == _OPERATOR and bytes(view[low:high]) == b"EPContext":
+            elif message == "Node" and number == _OPERATOR and view[low:high] == b"EPContext":
                 raise _unfit(name, "it holds a precompiled context, which may name another file")
             child = _CHILDREN[message].get(number)
             if child is not None and wire == _BYTES:
                 todo.append((child, low, high, depth + 1))
 
 
-def _check_tensor_field(number: int, value: memoryview, name: str) -> None:
-    in_another_file = number == _DATA_LOCATION and any(byte & 0x7F for byte in value)
-    if number == _EXTERNAL_DATA or in_another_file:
+def _check_tensor_field(number: int, value: bytes, name: str) -> None:
+    if number == _EXTERNAL_DATA or any(byte & 0x7F for byte in value):
         raise _unfit(name, "its weights lie in another file")
 
 
-def _message_fields(view: memoryview, start: int, end: int, name: str) -> Iterator[tuple[int, int, int, int]]:
+def _message_fields(view: bytes, start: int, end: int, name: str) -> Iterator[tuple[int, int, int, int]]:
     """Yield (field number, wire type, start of the value, end of the value) of one message."""
     at = start
     while at < end:
-        key, at = _varint(view, at, end, name)
+        # One byte, as nearly all are, is read here: a function call for each would be half of the time.
+        key, at = (view[at], at + 1) if view[at] < 0x80 else _varint(view, at, end, name)
         number, wire = key >> 3, key & 7
         if not 0 < number <= MAX_FIELD_NUMBER:  # a parser with 32 bits would take another field for this one
             raise _unfit(name, "it is not an ONNX file")
@@ -75,7 +75,7 @@ def _message_fields(view: memoryview, start: int, end: int, name: str) -> Iterat
         if wire == _VARINT:
             _, at = _varint(view, at, end, name)
         elif wire == _BYTES:
-            length, low = _varint(view, at, end, name)
+            length, low = (view[at], at + 1) if at < end and view[at] < 0x80 else _varint(view, at, end, name)
             at = low + length
         elif wire in {_FIXED64, _FIXED32}:
             at += 8 if wire == _FIXED64 else 4
@@ -86,7 +86,7 @@ def _message_fields(view: memoryview, start: int, end: int, name: str) -> Iterat
         yield number, wire, low, at
 
 
-def _varint(view: memoryview, at: int, end: int, name: str) -> tuple[int, int]:
+def _varint(view: bytes, at: int, end: int, name: str) -> tuple[int, int]:
     """Return a varint's value and the position after it."""
     value = 0
     for count in range(10):  # 64 bits

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from avgn_edge.bundle.manifest import GRAPHS
-from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FINISH, FRONT_END, OPEN
+from avgn_edge.runtime.front_end import open_for
+from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
 REPEATS: Final = 7
 ORCHESTRATION: Final = "orchestration"
-"""What is neither decoding nor front end nor a graph: cropping, choosing, planning, Python."""
+"""What is neither decoding nor front end nor a graph: cropping, choosing, planning, the result, Python."""
 STAGES: Final = {
     OPEN: "open",
     DECODE_AUDIO: "decode sound",
     DECODE: "decode frames",
     FRONT_END: "log-mel",
     **{graph: graph.replace("_", " ") for graph in GRAPHS},
-    FINISH: "result",
 }
 
 
@@ -58,10 +58,22 @@ class Bench:
     glance: int
     looks: int
     exit: str | None
+    ahead_ms: float
+    """Median of what frames decoded in a thread, beside the stages; the stages have what was waited for."""
+    frames_floor_ms: float
+    """Median of decoding alone the frames that were used, and nothing else."""
+    graphs_floor_ms: float
+    """Median of the same runs of the same graphs alone."""
+
+    @property
+    def over_floors(self) -> float | None:
+        """The total as a multiple of the sum of its floors; None where there is none."""
+        floors_ms = self.frames_floor_ms + self.graphs_floor_ms
+        return self.total_ms / floors_ms if floors_ms else None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages]}
+        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "over_floors": self.over_floors}
 
 
 def bench(
@@ -71,12 +83,16 @@ def bench(
     recognizer.classify(clip, budget, sampling=sampling)
     walls: list[float] = []
     spent: list[Mapping[str, float]] = []
+    ahead: list[float] = []
+    floors: list[tuple[float, float]] = []
     for _ in range(repeats):
         started = time.perf_counter()
         result = recognizer.classify(clip, budget, sampling=sampling)
         walls.append(time.perf_counter() - started)
         # A result does not know what making it took: that of the last one counts as orchestration.
         spent.append({**result.spent_s, ORCHESTRATION: max(0.0, walls[-1] - sum(result.spent_s.values()))})
+        ahead.append(result.ahead_s)
+        floors.append((_frames_alone(recognizer, clip, sampling, result), recognizer.alone(result.runs)))
     return Bench(
         clip=result.clip,
         budget=result.budget.asked,
@@ -90,7 +106,21 @@ def bench(
         glance=result.budget.glance,
         looks=result.budget.looks,
         exit=result.exit,
+        ahead_ms=1e3 * statistics.median(ahead),
+        frames_floor_ms=1e3 * statistics.median(frames_s for frames_s, _ in floors),
+        graphs_floor_ms=1e3 * statistics.median(graphs_s for _, graphs_s in floors),
     )
+
+
+def _frames_alone(recognizer: Recognizer, clip: str, sampling: Sampling, result: Result) -> float:
+    """Seconds that the frames of a result take to decode at once in a clip that was just opened."""
+    seen = [moment.index for moment in result.moments if moment.glanced]
+    if not seen:
+        return 0.0
+    with open_for(recognizer.manifest.preprocessing, clip, sampling=sampling) as opened:
+        started = time.perf_counter()
+        opened.frames(seen)
+        return time.perf_counter() - started
 
 
 def _stages(spent: list[Mapping[str, float]], result: Result) -> tuple[Stage, ...]:

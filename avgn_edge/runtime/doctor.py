@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import AvgnEdgeError
 from avgn_edge.runtime.devices import Device, choose_precision, open_engine, precision_note
 from avgn_edge.runtime.engines import probe
-from avgn_edge.runtime.engines.threads import usable_cores
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,7 @@ def certified(clips: int, rows: Iterable[RiskRow], risk: float, delta: float = D
     return best
 
 
+@lru_cache(maxsize=1024)  # the same few for every clip
 def _binomial_tail(count: int, trials: int, chance: float) -> float:
     """P(X ≤ count) of X ~ Binomial(trials, chance)."""
     if chance <= 0.0 or count >= trials:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.engines.engine import Engine, Kept, OpensGraphs, Session
-from avgn_edge.runtime.engines.threads import usable_cores
 from avgn_edge.runtime.ledger import Ledger, Pace, Run
 from avgn_edge.runtime.profile import ProfileKey
 
@@ -31,18 +32,54 @@ class Sessions:
         self._engine = engine
         self._precision = precision
         self._opened: dict[str, Session] = {}
-        self._lock = threading.Lock()
+        self._locks = {graph: threading.Lock() for graph in GRAPHS}
+        self._ahead = threading.Lock()
+        self._asked: set[str] = set()
+        self._opening: threading.Thread | None = None
+        self._closed = False
         self._measuring = threading.Lock()
         self._measured = False
 
     def get(self, graph: str) -> Session:
         """The session of a graph, opened the first time it is asked for."""
-        with self._lock:
+        with self._locks[graph]:
             session = self._opened.get(graph)
             if session is None:
                 path = self._bundle.graph_bytes_path(self._precision, graph, self._engine.int8_variant)
                 session = self._opened[graph] = self._engine.open(path, self._precision)
             return session
+
+    def open_ahead(self, graphs: Iterable[str]) -> None:
+        """Open these graphs, unless they were asked for before, in their order, while the clip is read and heard.
+
+        In a thread, where there is a core for it. A GPU's are left alone: what they take to open is not on this core.
+        """
+        used = self._engine.report.used
+        if used not in {"cpu", "openvino:CPU"} or (self._threads or usable_cores()) < 2:
+            return
+        with self._ahead:
+            missing = tuple(graph for graph in graphs if graph not in self._asked)
+            if missing:
+                self._asked.update(missing)
+                self._opening = threading.Thread(
+                    target=self._open_each, args=(missing, self._opening), name="avgn-edge-open"
+                )
+                self._opening.start()
+
+    def _open_each(self, graphs: tuple[str, ...], before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        for graph in graphs:
+            if self._closed:
+                return
+            try:
+                self.get(graph)
+            except Exception:  # noqa: BLE001 - whoever needs the graph opens it again, and is told
+                return
+
+    def close(self) -> None:
+        """Open no more ahead."""
+        self._closed = True
 
     @property
     def profile_key(self) -> ProfileKey:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 
 from avgn_edge.bundle.manifest import GraphCost
 from avgn_edge.media.limit import OutOfTime
@@ -32,9 +33,12 @@ LATE = 1.1
 
 
 class Ledger:
-    """The account of one clip."""
+    """The account of one clip.
 
-    def __init__(self, budget: Budget, cost: Mapping[str, GraphCost], pace: Pace) -> None:
+    Its `pace` learns what runs take; None where nothing is to be learned from them, and none are foretold.
+    """
+
+    def __init__(self, budget: Budget, cost: Mapping[str, GraphCost], pace: Pace | None) -> None:
         self._budget = budget
         self._cost = cost
         self._pace = pace
@@ -69,10 +73,17 @@ class Ledger:
         """Lower the limit on the whole clip's compute to `macs`, where it is not lower already."""
         self._most_macs = macs if self._most_macs is None else min(macs, self._most_macs)
 
+    def after(self, run: Run) -> Ledger:
+        """This account as it would be had `run` been charged."""
+        later = copy(self)
+        later.spent_macs += self.price(run)
+        return later
+
     def charge(self, run: Run, seconds: float) -> None:
         """Note that a run happened and how long it took."""
         self.spent_s[run.graph] = self.spent_s.get(run.graph, 0.0) + seconds
-        self._pace.learn(run, seconds)
+        if self._pace is not None:
+            self._pace.learn(run, seconds)
         if run.graph == DECODE:
             self._decoded += max(1, run.items)
             self._decoded_s += seconds
@@ -97,6 +108,11 @@ class Ledger:
         return self._budget.seconds is not None
 
     @property
+    def limited(self) -> bool:
+        """Whether compute is limited."""
+        return self._most_macs is not None
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the clip was begun."""
         return time.perf_counter() - self._started
@@ -113,5 +129,7 @@ class Ledger:
         if run.graph == DECODE and self._decoded:
             # What this clip's frames took so far, not what others' did.
             return run.items * self._decoded_s / self._decoded
+        if self._pace is None:
+            return 0.0
         # What can be given up between two packets may take longer than is expected; a graph's run may not.
         return self._pace.expect(run, MIDDLE if run.graph in {DECODE, DECODE_AUDIO} else HIGH)

@@ -15,7 +15,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from avgn_edge.runtime.pace import GraphPace, quantile
+from avgn_edge.runtime.pace import GraphPace, Run, quantile
 from avgn_edge.runtime.user_cache import user_cache, writable_cache
 
 if TYPE_CHECKING:
@@ -135,6 +135,15 @@ def warm(sessions: OpensGraphs, graphs: Mapping[str, GraphFile]) -> None:
     for graph, described in graphs.items():
         for items in SIZES if graph == "audio_encoder" else SIZES[:1]:
             sessions.get(graph).run(made_inputs(described, items))
+
+
+def alone(sessions: OpensGraphs, graphs: Mapping[str, GraphFile], runs: Iterable[Run]) -> float:
+    """Seconds that runs take, one after the other and nothing between them, on inputs that are ready."""
+    ready = [(sessions.get(run.graph), made_inputs(graphs[run.graph], run.items)) for run in runs]
+    started = time.perf_counter()
+    for session, inputs in ready:
+        session.run(inputs)
+    return time.perf_counter() - started
 
 
 def made_inputs(described: GraphFile, items: int) -> dict[str, np.ndarray[Any, Any]]:

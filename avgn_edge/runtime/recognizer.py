@@ -1,37 +1,42 @@
-"""`Recognizer`: a bundle on a device, and clips in, answers out."""
+"""`Recognizer`: a bundle on a device, and clips in, answers out.
+
+The order of its imports is the order of a cold start: the bundle's files are checked in threads while NumPy and the
+engine are imported, and the graphs are opened in another while PyAV and the step loop are.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from avgn_edge.bundle.manifest import Manifest, Preprocessing
+from avgn_edge.bundle.manifest import GRAPHS, Preprocessing
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.errors import BudgetError, BundleError
-from avgn_edge.runtime.attention import MostSalientFirst
 from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.devices import choose_precision, open_engine
-from avgn_edge.runtime.engines.engine import DeviceReport, Engine
-from avgn_edge.runtime.graphs import Graphs, Sessions
+from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.ledger import FINISH, OPEN, Ledger, Pace, Run
-from avgn_edge.runtime.report import report
-from avgn_edge.runtime.result import Result
-from avgn_edge.runtime.steps import StepLoop
-from avgn_edge.runtime.strategy import Strategy, strategy
-from avgn_edge.runtime.warm_media import WarmMedia
+from avgn_edge.runtime.plan import graphs_within
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.highlights import Highlights, HighlightSettings
     from avgn_edge.media.clip import Clip
+    from avgn_edge.runtime.engines.engine import DeviceReport, Engine
+    from avgn_edge.runtime.graphs import Graphs, Sessions
+    from avgn_edge.runtime.result import Result
+    from avgn_edge.runtime.strategy import Strategy
+    from avgn_edge.streaming.events import EventSettings
+    from avgn_edge.streaming.stream import Stream
 
 Sampling = Literal["cheap", "centre"]
 
@@ -42,11 +47,17 @@ class Recognizer:
     Safe to use from several threads, and a context manager. Open one with `Recognizer.open`.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None, hwaccel: str = "none"
+    ) -> None:
+        from avgn_edge.runtime.graphs import Sessions  # noqa: PLC0415
+        from avgn_edge.runtime.warm_media import WarmMedia  # noqa: PLC0415
+
         _check_preprocessing(bundle)
         self.bundle = bundle
         self.precision = precision
         self._engine = engine
+        self._threads, self._hwaccel = threads, hwaccel
         self._sessions: Sessions | None = Sessions(bundle, engine, precision, threads)
         self._pace = Pace()
         self._media = WarmMedia(bundle.manifest.preprocessing)
@@ -59,19 +70,20 @@ class Recognizer:
         precision: str = "auto",
         *,
         threads: int | None = None,
+        hwaccel: str = "none",
     ) -> Self:
         """Open a bundle (None: the packaged one) on a device.
 
-        `threads` is the number of CPU threads (None: the cores this process may use). BundleError for a bundle that
-        cannot be trusted, DeviceError for a device or a precision that cannot be used.
+        `threads` is the number of CPU threads (None: the cores this process may use); `hwaccel` what decodes video:
+        "none" is the CPU, and the rest is as `open_clip` has it. BundleError for a bundle that cannot be trusted,
+        DeviceError for a device or a precision that cannot be used.
         """
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(packaged_bundle_path() if bundle is None else Path(bundle))
-        engine = open_engine(device, threads=threads)
-        chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)
-        for held in bundle.precisions:  # a bundle that was tampered with anywhere is not used at all
-            bundle.verify(held)
-        return cls(bundle, engine, chosen, threads)
+        with bundle.verifying():  # a bundle that was tampered with anywhere is not used at all
+            engine = open_engine(device, threads=threads)
+            chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)
+            return cls(bundle, engine, chosen, threads, hwaccel)
 
     @property
     def manifest(self) -> Manifest:
@@ -117,21 +129,9 @@ class Recognizer:
         change the answer, and `average` the compute to spend on a clip in the mean, such as "1gflops". ClipError for a
         clip that cannot be read, BudgetError for a budget that buys nothing.
         """
-        last = None
-        for last in self.steps(  # noqa: B007
-            source,
-            budget,
-            top=top,
-            sampling=sampling,
-            glances=glances,
-            looks=looks,
-            exit_risk=exit_risk,
-            average=average,
-        ):
-            pass
-        if last is None:
-            raise AssertionError("a clip that raises nothing has an answer")
-        return last
+        limit, chosen = self._asked(budget, glances, looks, exit_risk, average)
+        (answer,) = self._run(source, limit, chosen, self._open_sessions(), top, sampling, last_only=True)
+        return answer
 
     def steps(
         self,
@@ -149,10 +149,7 @@ class Recognizer:
 
         What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
         """
-        limit = self.check_budget(budget)
-        self._check_setting("glances", glances, 0)
-        self._check_setting("looks", looks, 1)
-        chosen = self.strategy(limit, glances=glances, looks=looks, exit_risk=exit_risk, average=average)
+        limit, chosen = self._asked(budget, glances, looks, exit_risk, average)
         return self._run(source, limit, chosen, self._open_sessions(), top, sampling)
 
     def strategy(
@@ -165,6 +162,8 @@ class Recognizer:
         average: str | Budget | None = None,
     ) -> Strategy:
         """What a request comes to; BudgetError or BundleError for one that cannot be met, before any clip is read."""
+        from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
+
         return strategy(
             self.manifest,
             self.precision,
@@ -175,6 +174,19 @@ class Recognizer:
             average=None if average is None else Budget.parse(average),
         )
 
+    def _asked(
+        self,
+        budget: str | Budget | None,
+        glances: int | None,
+        looks: int | None,
+        exit_risk: float | None,
+        average: str | Budget | None,
+    ) -> tuple[Budget, Strategy]:
+        limit = self.check_budget(budget)
+        self._check_setting("glances", glances, 0)
+        self._check_setting("looks", looks, 1)
+        return limit, self.strategy(limit, glances=glances, looks=looks, exit_risk=exit_risk, average=average)
+
     def _run(
         self,
         source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
@@ -183,26 +195,44 @@ class Recognizer:
         sessions: Sessions,
         top: int,
         sampling: Sampling,
+        *,
+        last_only: bool = False,
     ) -> Iterator[Result]:
-        if limit.seconds is not None:
+        timed = limit.seconds is not None
+        sessions.open_ahead(GRAPHS[:1])
+        from avgn_edge.media.ahead import AheadClip  # noqa: PLC0415
+        from avgn_edge.runtime.attention import MostSalientFirst  # noqa: PLC0415
+        from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
+        from avgn_edge.runtime.report import report  # noqa: PLC0415
+        from avgn_edge.runtime.steps import StepLoop  # noqa: PLC0415
+
+        if timed:
             sessions.measure(self._pace)
             self._media.warm(self._pace)
-        # The clock starts before the file is opened: a time budget includes decoding.
-        ledger = Ledger(limit, self.manifest.cost, self._pace)
+        # The clock starts before the file is opened: a time budget includes decoding. Without one frames decode ahead,
+        # and what runs beside that says nothing of what it takes by itself.
+        ledger = Ledger(limit, self.manifest.cost, self._pace if timed else None)
         with ledger.timing(Run(OPEN)):
-            clip, mine = self._opened(source, sampling)
+            opened, mine = self._opened(source, sampling)
+            clip = opened if timed else AheadClip(opened)
         try:
+            if opened.has_video:
+                sessions.open_ahead(graphs_within(ledger, chosen, self.manifest.preprocessing.moments))
             policy = MostSalientFirst(self.manifest.task)
             graphs = Graphs(sessions, ledger)
             for state in StepLoop(clip, self.manifest, graphs, ledger, policy, chosen).run():
+                if last_only and state.exit is None:
+                    continue
                 with ledger.timing(Run(FINISH)):
                     told = report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
                 late = ledger.lateness if state.exit is not None else None
                 notes = (*chosen.notes, late) if late else chosen.notes
                 yield replace(told, warnings=(*notes, *told.warnings)) if notes else told
         finally:
+            if isinstance(clip, AheadClip):
+                clip.stop()
             if mine:
-                clip.close()
+                opened.close()
 
     def classify_frames(
         self,
@@ -220,12 +250,61 @@ class Recognizer:
         `times` seconds at which each frame is first shown, from the waveform's first sample on.
         """
         from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415
 
         given = self.manifest.preprocessing
-        geometry = FrameGeometry(given.resize, given.frame_size)
+        geometry = frame_geometry(given)
         with ArrayClip(frames, waveform, sample_rate, times, count=given.moments, geometry=geometry) as clip:
             return self.classify(clip, budget, top=top)
+
+    def stream(
+        self,
+        budget: str | Budget | None = None,
+        *,
+        every_s: float | None = None,
+        top: int = 5,
+        events: EventSettings | None = None,
+        epoch_s: float | None = None,
+    ) -> Stream:
+        """Watch a stream: frames and samples in as they come, an answer for each moment and events out.
+
+        `budget` is by the second, such as "1gflops" or "50ms"; `every_s` the seconds from moment to moment (None: 0.6);
+        `epoch_s` what second 0 of the stream is in seconds since 1970, for events in UTC. BudgetError for a budget that
+        does not cover listening.
+        """
+        from avgn_edge.runtime.profile import warm  # noqa: PLC0415
+        from avgn_edge.streaming.events import EventSettings  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.streaming.settings import EVERY_S, StreamSettings  # noqa: PLC0415
+        from avgn_edge.streaming.stream import Stream  # noqa: PLC0415
+
+        limit, sessions = Budget.parse(budget), self._open_sessions()
+        if limit.seconds is not None:
+            sessions.measure(self._pace)
+        else:  # a stream does not wait while graphs are opened
+            warm(sessions, self.manifest.graphs[self.precision])
+        every_s = EVERY_S if every_s is None else every_s
+        asked = StreamSettings(limit, every_s, top=top, events=events or EventSettings(), epoch_s=epoch_s)
+        return Stream(self.manifest, self.account, self.strategy().rules, asked)
+
+    def highlights(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
+        budget: str | Budget | None = None,
+        *,
+        top: int = 5,
+        settings: HighlightSettings | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Highlights:
+        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`."""
+        from avgn_edge.highlights import HighlightSettings, find  # noqa: PLC0415 - imports PyAV
+
+        return find(self, source, budget, top=top, settings=settings or HighlightSettings(), progress=progress)
+
+    def account(self, budget: Budget) -> tuple[Graphs, Ledger]:
+        """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
+        from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
+
+        ledger = Ledger(budget, self.manifest.cost, self._pace)
+        return Graphs(self._open_sessions(), ledger), ledger
 
     def save_profile(self) -> Path | None:
         """Measure what each graph takes on this device, with care, and keep it for time budgets.
@@ -234,8 +313,16 @@ class Recognizer:
         """
         return self._open_sessions().save_profile(self._pace)
 
+    def alone(self, runs: Iterable[Run]) -> float:
+        """Run graphs again, as often and on as many items as `Result.runs` says, and return the seconds they take."""
+        from avgn_edge.runtime import profile  # noqa: PLC0415
+
+        return profile.alone(self._open_sessions(), self.manifest.graphs[self.precision], runs)
+
     def close(self) -> None:
         """Let the sessions go; the recognizer cannot be used afterwards."""
+        if self._sessions is not None:
+            self._sessions.close()
         self._sessions = None
 
     def __enter__(self) -> Self:
@@ -245,6 +332,16 @@ class Recognizer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def open_clip(self, source: str | os.PathLike[str] | bytes | BinaryIO, sampling: Sampling = "cheap") -> Clip:
+        """Open a path, the bytes of a file or a binary file object as `classify` does; yours to close."""
+        return open_for(
+            self.manifest.preprocessing,
+            source,
+            sampling=sampling,
+            decoders=self._threads,
+            hwaccel=self._hwaccel,
+        )
 
     def _open_sessions(self) -> Sessions:
         if self._sessions is None:
@@ -262,14 +359,7 @@ class Recognizer:
         """The clip, and whether it is ours to close."""
         if not isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) and not hasattr(source, "read"):
             return source, False
-        from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.media.opening import open_clip  # noqa: PLC0415
-
-        given = self.manifest.preprocessing
-        geometry = FrameGeometry(given.resize, given.frame_size)
-        return open_clip(
-            cast("str | bytes | BinaryIO", source), count=given.moments, sampling=sampling, geometry=geometry
-        ), True
+        return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True
 
 
 def _check_preprocessing(bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.media.ahead import AheadClip
 from avgn_edge.media.clip import Clip
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.runtime.budget import Budget
@@ -42,6 +43,7 @@ def report(
         probabilities=scores,
         runs=tuple(ledger.runs),
         spent_s=dict(ledger.spent_s),
+        ahead_s=clip.ahead_s if isinstance(clip, AheadClip) else 0.0,
     )
 
 

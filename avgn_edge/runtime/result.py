@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.runtime.ledger import Run
+
+if TYPE_CHECKING:
+    import os
+
+    from avgn_edge.runtime.overlay import Overlay, Pictures
 
 Exit = Literal["confident", "budget", "looks", "no-visual"]
 
@@ -87,14 +92,31 @@ class Result:
     runs: tuple[Run, ...] = field(compare=False, repr=False)
     """The graph runs that happened, in their order."""
     spent_s: Mapping[str, float] = field(compare=False, repr=False, default_factory=dict)
-    """Seconds by what took them: the graphs, and what the ledger's other names stand for. The rest is orchestration."""
+    """Seconds by what took them: the graphs, and what the ledger's other names stand for. The rest is orchestration.
+
+    What was decoded ahead counts as long as it was waited for.
+    """
+    ahead_s: float = field(compare=False, repr=False, default=0.0)
+    """Seconds that frames decoded ahead, beside what `spent_s` holds."""
+
+    def overlay(self, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures) -> tuple[Overlay, ...]:
+        """Return the frames that were looked at with their boxes drawn, and the patches, in the order of the looks.
+
+        `source` is what was classified: a path, the bytes of a file, a binary file object read from its beginning, or
+        a clip (an `ArrayClip`, or what `open_clip` returned, which stays open). Only the frames looked at are decoded,
+        in their own size: see `Overlay` for shapes. Empty where no look was taken. ClipError for what cannot be read,
+        and for another clip, as far as its moments tell.
+        """
+        from avgn_edge.runtime.overlay import overlay  # noqa: PLC0415 - a result that is not drawn needs none of it
+
+        return overlay(self, source)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         whole = {
             name: value
             for name, value in vars(self).items()
-            if name not in {"probabilities", "runs", "spent_s", "budget", "top"}
+            if name not in {"probabilities", "runs", "spent_s", "ahead_s", "budget", "top"}
         }
         return {
             **{name: whole[name] for name in ("clip", "duration_s", "label", "score")},

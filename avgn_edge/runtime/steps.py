@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from avgn_edge.bundle.exits import GLANCED, LISTENED
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.errors import BudgetError, ClipError
+from avgn_edge.media.ahead import AheadClip
 from avgn_edge.media.clip import Clip
 from avgn_edge.media.limit import OutOfTime
 from avgn_edge.media.logmel import log_mel
+from avgn_edge.runtime.answers import from_heads
 from avgn_edge.runtime.attention import AttentionPolicy
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.crop import crop
@@ -22,7 +24,7 @@ from avgn_edge.runtime.engines.engine import Kept
 from avgn_edge.runtime.graphs import Flags, Floats, Graphs
 from avgn_edge.runtime.in_time import sound_limit, within_reach
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
-from avgn_edge.runtime.plan import Plan, look_runs, plan
+from avgn_edge.runtime.plan import Plan, look_runs, plan, sure_glances
 from avgn_edge.runtime.result import Exit
 from avgn_edge.runtime.strategy import Strategy
 
@@ -87,6 +89,10 @@ class StepLoop:
     def run(self) -> Iterator[State]:
         """Section 3.5. The last state yielded has `exit` set."""
         state, clip = self.state, self._clip
+        if isinstance(clip, AheadClip) and clip.has_video:
+            # Only what is certain to be used: a frame too many would be waited for at an exit.
+            sure = sure_glances(self._ledger, self._strategy, len(state.glanced), sound=clip.has_audio)
+            clip.expect(self._order[:sure])
         self._listen()
         if not clip.has_video:
             state.exit = "no-visual"
@@ -156,9 +162,8 @@ class StepLoop:
             self._glance(self._order[:count])
         if not state.glanced.any():
             return
-        seen = np.mean([state.glance_probabilities[moment] for moment in state.glance_probabilities], axis=0)
         self._exits = self._strategy.rules.at(len(state.glance_probabilities))
-        self._answer(seen if self._heard_says is None else (self._heard_says + seen) / 2, GLANCED)
+        self._answer(from_heads(self._heard_says, tuple(state.glance_probabilities.values())), GLANCED)
 
     def _glance_in_time(self, moments: Sequence[int]) -> None:
         """Glance at those of `moments`, the first ones first, that can be decoded and encoded in time.
@@ -203,7 +208,7 @@ class StepLoop:
         state, ledger = self.state, self._ledger
         encode = Run("global_encoder", len(moments))
         known = bool(state.heard.any() or state.glanced.any())
-        work = Run(DECODE, self._clip.work(moments))
+        work = self._decoding(moments)
         if ledger.timed and known and not ledger.affords(work, encode, *after):
             return False
         try:
@@ -214,12 +219,13 @@ class StepLoop:
         if ledger.timed and known and not ledger.affords(encode, *after):
             return False
         maps, visual, logits = self._graphs.glance(np.stack(frames))
+        said = probabilities(logits, self._task)
         for row, moment in enumerate(moments):
             state.frames[moment] = frames[row]
             state.maps[moment] = maps[row : row + 1]
             state.visual[moment] = visual[row]
             state.glanced[moment] = True
-            state.glance_probabilities[moment] = probabilities(logits[row], self._task)
+            state.glance_probabilities[moment] = said[row]
         return True
 
     def _look(self, moments: Sequence[int], *, cut: bool) -> Iterator[State]:
@@ -279,9 +285,13 @@ class StepLoop:
     def _runs(self, moments: Sequence[int]) -> tuple[Run, ...]:
         """What looking at these moments together runs."""
         unseen = [moment for moment in moments if not self.state.glanced[moment]]
-        glances = (Run(DECODE, self._clip.work(unseen)), Run("global_encoder", len(unseen))) if unseen else ()
+        glances = (self._decoding(unseen), Run("global_encoder", len(unseen))) if unseen else ()
         single = (Run("spatial"), Run("classifier")) * len(moments)
         return (*glances, *single, Run("local_encoder", len(moments)))
+
+    def _decoding(self, moments: Sequence[int]) -> Run:
+        """Decoding the frames of these moments; how much that is, only a time budget asks."""
+        return Run(DECODE, self._clip.work(moments) if self._ledger.timed else len(moments))
 
     def _why_stop(self, moments: Sequence[int], *, cut: bool) -> Exit | None:
         """What ends the clip after the looks so far; None if nothing does."""

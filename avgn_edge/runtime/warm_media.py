@@ -14,6 +14,7 @@ from avgn_edge.errors import ClipError
 from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.front_end import open_for
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Pace, Run
 
 SAMPLE = "packaged/sample.mp4"
@@ -43,13 +44,9 @@ class WarmMedia:
             pace.know({FRONT_END: profile.timed(lambda items: log_mel(np.zeros((items, WINDOW_SAMPLES), np.float32)))})
 
     def _read(self, sample: Path, pace: Pace) -> None:
-        from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.media.opening import open_clip  # noqa: PLC0415
-
         ledger, given = Ledger(Budget(), {}, pace), self._given
-        geometry = FrameGeometry(given.resize, given.frame_size)
         try:
-            with open_clip(sample, count=given.moments, sampling="cheap", geometry=geometry) as clip:
+            with open_for(given, sample) as clip:
                 with ledger.timing(Run(DECODE_AUDIO, given.moments)):
                     clip.windows()
                 for moment in FRAMES[: given.moments]:

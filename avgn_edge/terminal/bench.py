@@ -42,3 +42,8 @@ def as_text(done: Bench) -> Iterator[str]:
         rows.append((stage.name, f"{stage.ms:.2f}", share, str(stage.runs or "")))
     rows.append(("total", f"{done.total_ms:.2f}", "", ""))
     yield from columns(rows, right=frozenset({1, 2, 3}))
+    if done.ahead_ms:
+        yield f"frames decoded ahead for {done.ahead_ms:.1f} ms; listed is what was waited for"
+    if done.over_floors is not None:
+        floors = f"{done.frames_floor_ms:.1f} ms of the frames alone, {done.graphs_floor_ms:.1f} ms of the graphs alone"
+        yield f"floors: {floors}; the total is {done.over_floors:.2f} times their sum"

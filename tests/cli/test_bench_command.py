@@ -18,7 +18,20 @@ def test_bench_says_where_the_time_goes(run, bundle, tmp_path, monkeypatch):
     assert stages["audio encoder"]["runs"] == 1
     assert all(stage["ms"] >= 0 for stage in told["stages"])
     assert told["looks"] >= 1
+    assert told["ahead_ms"] > 0
+    floors_ms = told["frames_floor_ms"] + told["graphs_floor_ms"]
+    assert min(told["frames_floor_ms"], told["graphs_floor_ms"]) > 0
+    assert told["over_floors"] == told["total_ms"] / floors_ms
     assert not list(tmp_path.rglob("*.json"))  # no time budget, no profile
+
+
+def test_bench_tells_a_person_the_floors(run, bundle):
+    done = run("bench", bundle.parent / "sample.mp4", "--device", "cpu", "--threads", "1")
+    assert (done.code, done.stderr) == (0, "")
+    ahead, floors = done.lines[-2:]
+    assert ahead.startswith("frames decoded ahead for")
+    assert floors.startswith("floors: ")
+    assert floors.endswith(" times their sum")
 
 
 def test_bench_save_keeps_a_profile_that_time_budgets_are_planned_with(run, bundle, tmp_path, monkeypatch):

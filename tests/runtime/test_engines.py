@@ -322,8 +322,9 @@ def test_a_graph_that_openvino_takes_only_with_a_dynamic_size_runs_so(small_path
         np.testing.assert_array_equal(got["new_state"], frames + np.float32(1))
     assert compiled == [False, True]
     monkeypatch.setattr(ov.OvEngine, "_compile", _refuse)
+    session = open_engine("openvino:CPU", threads=1).open(small_path)
     with pytest.raises(DeviceError, match="cannot compile"):
-        open_engine("openvino:CPU", threads=1).open(small_path)
+        session.run({"frames": np.zeros((1, 4), np.uint8), "state": np.zeros((1, 4), np.float32)})
 
 
 def _refuse(*_):
@@ -386,8 +387,8 @@ def test_a_cache_that_cannot_be_written_stops_nothing(small_path, tmp_path, monk
 @pytest.mark.parametrize("asked", [1, 2])
 def test_openvino_uses_the_threads_it_is_given_and_never_bf16(asked, probe_path, monkeypatch):
     pytest.importorskip("openvino")
+    from avgn_edge.cores import usable_cores
     from avgn_edge.runtime.engines import ov
-    from avgn_edge.runtime.engines.threads import usable_cores
 
     if usable_cores() < asked:
         pytest.skip("this machine has one core")

@@ -35,7 +35,7 @@ def test_the_reader_of_imports_sees_all_kinds():
     assert imported(source, "p.q.r") == {"a.b", "c", "c.d", "p.q", "p.q.g", "p.h", "p.h.i"}
 
 
-@pytest.mark.parametrize("folder", ["bundle", "datasets", "media", "runtime"])
+@pytest.mark.parametrize("folder", ["bundle", "datasets", "highlights", "media", "reports", "runtime", "streaming"])
 def test_nothing_in_these_folders_imports_what_needs_pytorch(folder):
     files = sorted((PACKAGE / folder).rglob("*.py"))
     assert files
@@ -58,7 +58,10 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 
 
-@pytest.mark.parametrize("package", ["avgn_edge.bundle", "avgn_edge.datasets", "avgn_edge.media", "avgn_edge.runtime"])
+@pytest.mark.parametrize(
+    "package",
+    [f"avgn_edge.{name}" for name in ("bundle", "datasets", "highlights", "media", "reports", "runtime", "streaming")],
+)
 def test_importing_every_module_of_these_packages_loads_no_heavy_package(package):
     done = subprocess.run(
         [sys.executable, "-c", EVERYTHING.format(package=package)], capture_output=True, text=True, check=True

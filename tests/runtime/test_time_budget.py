@@ -102,7 +102,7 @@ class Bench:
         self.manifest = fake_manifest(dict.fromkeys(GRAPHS, (0, 1)), glances=glances, looks=looks)
         engine = TimedEngine(self.manifest, self.clock, paces or PACES)
         engine.report = DeviceReport("fake", "fake", engine_name, "0")
-        with mock.patch("avgn_edge.runtime.recognizer.WarmMedia"):
+        with mock.patch("avgn_edge.runtime.warm_media.WarmMedia"):
             self.recognizer = Recognizer(FakeBundle(self.manifest), engine, "fp32")
         self.run(1000.0)
 

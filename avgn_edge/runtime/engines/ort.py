@@ -8,11 +8,11 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.runtime.engines import tensorrt
 from avgn_edge.runtime.engines.binding import BoundSession
 from avgn_edge.runtime.engines.engine import DeviceReport, Int8Variant
-from avgn_edge.runtime.engines.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

