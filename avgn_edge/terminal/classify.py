@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.interruption import Interruptible
+from avgn_edge.terminal.job import Failure
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import counted, duration, pad, width
 
 if TYPE_CHECKING:
-    from avgn_edge.runtime.budget import Budget
-    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from contextlib import AbstractContextManager
+
+    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
-    from avgn_edge.terminal.clips import Found
+    from avgn_edge.runtime.strategy import Strategy
+    from avgn_edge.terminal.clips import Batch, Found
+    from avgn_edge.terminal.job import Job
+    from avgn_edge.terminal.workers import Workers
 
 WIDEST_CLIP = 60
 """Cells. A longer name pushes its own line out, not everybody's."""
 WIDEST_LABEL = 24
+CLIPS_A_PROCESS = 8
+"""Starting a process that classifies takes about as long as classifying so many short clips."""
+PROCESSORS = frozenset({"cpu", "openvino:CPU"})
+"""Devices that several processes share well; on others one process has all there is, and its memory once."""
 
 
 class Writer(Protocol):
@@ -28,7 +39,7 @@ class Writer(Protocol):
         """Tell an answer."""
         ...
 
-    def failure(self, clip: str, error: Exception) -> None:
+    def failure(self, clip: str, failure: Failure) -> None:
         """Tell why a clip has none."""
         ...
 
@@ -40,91 +51,142 @@ class JsonLines:
         """Tell an answer."""
         lines.json_line(result.to_dict())
 
-    def failure(self, clip: str, error: Exception) -> None:
+    def failure(self, clip: str, failure: Failure) -> None:
         """Tell why a clip has none."""
-        lines.json_line({"clip": clip, "error": lines.one_line(error)})
+        lines.json_line({"clip": clip, "error": failure.why})
 
 
 class AlignedLines:
     """One line a clip: its name, its best classes with their scores, and what they cost.
 
-    The columns are wide enough for every clip and label from the start, so that lines fit together as they come.
+    The columns are wide enough for every label, and for the clips that are known from the start, so that lines fit
+    together as they come; for a longer one that comes later they widen. `told` are warnings that were given already.
     """
 
-    def __init__(self, found: Sequence[Found], labels: Sequence[str]) -> None:
-        self._alone = len(found) == 1
-        self._clip = min(WIDEST_CLIP, max((width(lines.printable(item.clip)) for item in found), default=0))
-        self._label = min(WIDEST_LABEL, max(width(lines.printable(label)) for label in labels))
+    def __init__(self, batch: Batch, labels: Sequence[str], told: Sequence[str] = ()) -> None:
+        self._alone = batch.total == 1
+        self._told = frozenset(told)
+        self._clip = max((_column(item.clip, WIDEST_CLIP) for item in batch.first), default=0)
+        self._label = max(_column(label, WIDEST_LABEL) for label in labels)
 
     def answer(self, result: Result) -> None:
         """Tell an answer."""
         for text in result.warnings:
-            lines.warning(f"{result.clip}: {text}")
+            if text not in self._told:
+                lines.warning(f"{result.clip}: {text}")
         cost = (f"{result.budget.spent_gflops:.2f} GFLOPs", _attention(result), duration(result.timing_ms.total))
         if self._alone:
             scores = (f"{lines.printable(best.label)} {best.score:.2f}" for best in result.top)
             lines.data("  ".join((lines.printable(result.clip), *scores, f"({', '.join(cost)})")))
             return
+        self._clip = max(self._clip, _column(result.clip, WIDEST_CLIP))
         clip = pad(lines.printable(result.clip), self._clip)
         scores = (f"{pad(lines.printable(best.label), self._label)} {best.score:.2f}" for best in result.top)
         aligned = (pad(cost[0], 11, right=True), pad(cost[1], 10, right=True), pad(cost[2], 7, right=True))
         lines.data("  ".join((clip, *scores, f"({', '.join(aligned)})")))
 
-    def failure(self, clip: str, error: Exception) -> None:
+    def failure(self, clip: str, failure: Failure) -> None:
         """Tell nothing on stdout: the error's line on stderr says it."""
 
 
-def classify_clips(
-    recognizer: Recognizer,
-    found: Sequence[Found],
-    budget: Budget,
-    sampling: Sampling,
-    *,
-    top: int,
-    exit_risk: float | None,
-    average: str | None,
-    writer: Writer,
-    debug: bool,
+def tell_request(chosen: Strategy, exit_risk: float | None) -> None:
+    """Say on stderr, once for all clips, what a user should know of the request, and what a risk promises."""
+    from avgn_edge.runtime.strategy import promise  # noqa: PLC0415 - NumPy
+
+    for text in chosen.notes:
+        lines.warning(text)
+    if exit_risk is not None and chosen.rules.certifies(chosen.glances):
+        lines.note(f"exit risk {exit_risk:g}: {promise(exit_risk)}")
+
+
+def choose_jobs(asked: int | None, job: Job, recognizer: Recognizer, batch: Batch, cores: int) -> int:
+    """Return how many processes to use; without `asked`, one a core if there are clips for it.
+
+    One for a device that is no processor, and for a time budget: a clip's clock runs on while others have the cores.
+    """
+    if asked is not None:
+        return asked if batch.total is None else max(1, min(asked, batch.total))
+    timed = recognizer.check_budget(job.budget).seconds is not None
+    if timed or recognizer.device.used not in PROCESSORS:
+        return 1
+    return max(1, min(cores, len(batch.first) // CLIPS_A_PROCESS))
+
+
+def classify_batch(
+    batch: Batch, job: Job, recognizer: Recognizer, *, jobs: int | None, writer: Writer, debug: bool
 ) -> int:
-    """Classify the clips and return the exit code: 0, 1 if some failed, 130 after Ctrl-C."""
+    """Classify the clips and return the exit code: 0, 1 if some failed, 130 after Ctrl-C or SIGTERM.
+
+    `recognizer` is `job`'s; several jobs use processes of their own, and share the cores, or `job.threads`, out.
+    """
+    from avgn_edge.cores import usable_cores  # noqa: PLC0415 - for a light `--help`
+
+    cores = job.threads or usable_cores()
+    count = choose_jobs(jobs, job, recognizer, batch, cores)
     failed = done = 0
-    try:
-        with Bar("clips", len(found)) as bar:
-            for item in found:
-                outcome = _outcome(recognizer, item, budget, sampling, top, exit_risk, average)
-                with bar.away():
-                    bar.show(done + 1)
-                    if isinstance(outcome, Exception):
-                        failed += 1
-                        writer.failure(item.clip, outcome)
-                        lines.failure(outcome, debug=debug, about=item.clip)
-                    else:
-                        writer.answer(outcome)
+    with (
+        Interruptible() as interruptible,
+        Bar("clips", batch.total) as bar,
+        _outcomes(batch, job, recognizer, count, cores) as outcomes,
+    ):
+
+        def tell(item: Found, outcome: Result | Failure) -> None:
+            nonlocal failed, done
+            with interruptible.held(), bar.away():
                 done += 1
-    except KeyboardInterrupt:
-        lines.note(f"interrupted: {done} of {counted(len(found), 'clip')} done")
-        return 130
+                bar.show(done)
+                if isinstance(outcome, Failure):
+                    failed += 1
+                    writer.failure(item.clip, outcome)
+                    lines.clip_failure(item.clip, outcome.why, outcome.trace if debug else "")
+                else:
+                    writer.answer(outcome)
+
+        try:
+            for item, outcome in outcomes:
+                tell(item, outcome)
+        except KeyboardInterrupt:
+            for item, outcome in outcomes.finished():
+                tell(item, outcome)
+            whole = f"{done} of {counted(batch.total, 'clip')}" if batch.total is not None else counted(done, "clip")
+            lines.note(f"interrupted: {whole} done")
+            return 130
     return 1 if failed else 0
 
 
-def _outcome(
-    recognizer: Recognizer,
-    item: Found,
-    budget: Budget,
-    sampling: Sampling,
-    top: int,
-    exit_risk: float | None,
-    average: str | None,
-) -> Result | Exception:
-    """Return the answer for one clip, or the error that is this clip's alone."""
-    if item.error is not None:
-        return item.error
-    try:
-        return recognizer.classify(item.clip, budget, top=top, sampling=sampling, exit_risk=exit_risk, average=average)
-    except (BundleError, DeviceError):  # no clip will fare better
-        raise
-    except Exception as error:  # noqa: BLE001 - a bug that one clip brings out must not cost the others their answers
-        return error
+class Here:
+    """A job done on clips in this process, one after the other: what `Workers` is for several."""
+
+    def __init__(self, job: Job, recognizer: Recognizer, clips: Iterable[Found]) -> None:
+        self._job = job
+        self._recognizer = recognizer
+        self._clips = clips
+
+    def __iter__(self) -> Iterator[tuple[Found, Result | Failure]]:
+        for item in self._clips:
+            if item.error is not None:
+                yield item, Failure.of(item.error)
+            else:
+                yield item, self._job.classify(self._recognizer, item.clip)
+
+    def finished(self) -> Iterator[tuple[Found, Result | Failure]]:
+        """Yield nothing: what is done was yielded."""
+        return iter(())
+
+
+def _outcomes(
+    batch: Batch, job: Job, recognizer: Recognizer, count: int, cores: int
+) -> AbstractContextManager[Here | Workers]:
+    if count == 1:
+        return nullcontext(Here(job, recognizer, batch))
+    from avgn_edge.terminal.workers import Workers  # noqa: PLC0415 - multiprocessing
+
+    recognizer.close()
+    return Workers(replace(job, threads=max(1, cores // count)), count, batch)
+
+
+def _column(text: str, widest: int) -> int:
+    return min(widest, width(lines.printable(text)))
 
 
 def _attention(result: Result) -> str:

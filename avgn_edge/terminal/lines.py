@@ -60,14 +60,19 @@ def json_line(value: object) -> None:
     data(json.dumps(value, allow_nan=False))
 
 
-def failure(error: BaseException, *, debug: bool, about: str | None = None) -> None:
-    """Write an error on stderr, after its traceback with `debug`; `about` names the clip where the error does not."""
+def failure(error: BaseException, *, debug: bool) -> None:
+    """Write an error on stderr, after its traceback with `debug`."""
     if debug:
         _write_error("".join(traceback.format_exception(error)).rstrip())
-    text = one_line(error)
-    if about is not None and printable(about) not in text:
-        text = f"{printable(about)}: {text}"
-    _write_error(f"error: {text}")
+    _write_error(f"error: {one_line(error)}")
+
+
+def clip_failure(clip: str, why: str, trace: str = "") -> None:
+    """Write on stderr why a clip has no answer, after a traceback if there is one; the clip is named once."""
+    if trace:
+        _write_error(trace)
+    name = printable(clip)
+    _write_error(f"error: {why}" if name in why else f"error: {name}: {why}")
 
 
 def warning(text: str) -> None:

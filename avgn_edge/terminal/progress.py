@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """Counts up to `total`; shows nothing where stderr is no terminal or there is only one thing to do."""
+    """Counts up to `total`, with the rate and the time that is left, or without an end where nobody knows it (None).
 
-    def __init__(self, what: str, total: int) -> None:
+    Shows nothing where stderr is no terminal or there is only one thing to do.
+    """
+
+    def __init__(self, what: str, total: int | None) -> None:
         self._rich: Progress | None = None
         self._task: TaskID | None = None
-        if total > 1 and sys.stderr is not None and sys.stderr.isatty():
+        if (total is None or total > 1) and sys.stderr is not None and sys.stderr.isatty():
             self._rich, self._task = _rich_bar(what, total)
 
     def __enter__(self) -> Self:
@@ -50,15 +53,26 @@ class Bar:
         self._rich.start()
 
 
-def _rich_bar(what: str, total: int) -> tuple[Progress, TaskID]:
+def _rich_bar(what: str, total: int | None) -> tuple[Progress, TaskID]:
     from rich import progress as bars  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
     from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    class Rate(bars.ProgressColumn):
+        """Things a second, of late; a minute where that is less than one."""
+
+        def render(self, task: bars.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            if not speed:
+                return Text("")
+            return Text(f"{speed:.1f}/s" if speed >= 1 else f"{60 * speed:.1f}/min", style="progress.data.speed")
 
     # Redirecting would send the data lines to the bar's console, which is stderr.
     progress = bars.Progress(
         bars.TextColumn("{task.description}"),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
+        Rate(),
         bars.TimeElapsedColumn(),
         bars.TimeRemainingColumn(),
         console=Console(stderr=True),
