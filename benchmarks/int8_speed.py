@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from avgn_edge.bundle.manifest import GRAPHS, GraphFile, Manifest
+from avgn_edge.bundle.manifest import GRAPHS, Manifest
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.runtime.profile import made_inputs
 
 PRECISIONS = ("fp32", "int8")
 WARM_UP = 2
@@ -54,7 +55,7 @@ def measure(
     else:
         looks = [("spatial", 1), ("local_encoder", 1), ("classifier", 1)] * settings.looks
     order = [run for run in opening + looks if run[1]]
-    inputs = {run: _inputs(manifest.graphs["fp32"][run[0]], run[1]) for run in order}
+    inputs = {run: made_inputs(manifest.graphs["fp32"][run[0]], run[1]) for run in order}
     seconds = {name: np.zeros((rounds, len(GRAPHS))) for name in sessions}
     for at in range(-WARM_UP, rounds):
         for name, opened in sessions.items():
@@ -65,16 +66,6 @@ def measure(
                 if at >= 0:
                     seconds[name][at, GRAPHS.index(run[0])] += time.perf_counter() - started
     return seconds
-
-
-def _inputs(file: GraphFile, items: int) -> dict[str, NDArray[np.generic]]:
-    """Random inputs: what is in them does not change how long a graph takes."""
-    random = np.random.default_rng(0)
-    made = {}
-    for spec in file.inputs:
-        shape = [items if isinstance(size, str) else size for size in spec.shape]
-        made[spec.name] = random.integers(1, 2 if spec.dtype in {"bool", "int64"} else 256, shape).astype(spec.dtype)
-    return made
 
 
 def _table(title: str, seconds: Mapping[str, NDArray[np.float64]]) -> Table:
