@@ -14,6 +14,7 @@ from avgn_edge.errors import BudgetError, ClipError, DataError
 from avgn_edge.evaluation.paper_cost import has_paper_encoders
 from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
 from avgn_edge.evaluation.when_and_where import Truth, judge
+from avgn_edge.runtime.front_end import open_for
 from avgn_edge.runtime.recognizer import Recognizer, Sampling
 from avgn_edge.runtime.result import Result
 
@@ -36,12 +37,13 @@ def evaluate(
     truth: Mapping[str, Truth] | None = None,
     sampling: Sampling = "cheap",
     progress: Callable[[], None] = lambda: None,
+    witness: Callable[[LabelledClip, Answer], None] | None = None,
 ) -> Row:
     """Classify every clip within one budget, and with one rule of stopping, and sum up.
 
     Clips that cannot be read, or get no answer within the budget, are skipped and named in the row; more than a tenth
     of them is a DataError, and so is a set none of whose labels the bundle knows. `truth` is by the clips' names;
-    `progress` is called after each clip.
+    `progress` is called after each clip, and `witness` with each answer.
     """
     parsed = recognizer.check_budget(budget)
     recognizer.strategy(parsed, exit_risk=exit_risk, average=average)
@@ -57,6 +59,8 @@ def evaluate(
             _check_failed(failed, len(clips))
         else:
             answers.append(_answer(clip, result, known, (truth or {}).get(clip.name)))
+            if witness is not None:
+                witness(clip, answers[-1])
         progress()
     manifest = recognizer.manifest
     setting = Setting(
@@ -105,18 +109,8 @@ def _classify(
 
 def open_labelled(clip: LabelledClip, manifest: Manifest, sampling: Sampling = "cheap") -> Clip:
     """Open a labelled clip, or the part of its file that is meant, as a bundle's front end wants it."""
-    from avgn_edge.media.frames import FrameGeometry  # noqa: PLC0415 - imports PyAV
-    from avgn_edge.media.opening import open_clip  # noqa: PLC0415
-
     given = manifest.preprocessing
-    return open_clip(
-        clip.path,
-        count=given.moments,
-        sampling=sampling,
-        geometry=FrameGeometry(given.resize, given.frame_size),
-        start_s=clip.start_s,
-        end_s=clip.end_s,
-    )
+    return open_for(given, clip.path, sampling=sampling, start_s=clip.start_s, end_s=clip.end_s)
 
 
 def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth: Truth | None) -> Answer:

@@ -44,18 +44,38 @@ def top_k_accuracy(probabilities: Floats, truth: Flags, k: int) -> float:
 
 def mean_average_precision(probabilities: Floats, truth: Flags) -> MeanAveragePrecision:
     """Mean over classes of scikit-learn's average precision, the measure of ActivityNet and FCVID."""
-    present = np.flatnonzero(truth.any(axis=0))
-    average_precision = sklearn_metrics().average_precision_score
-    each = [float(average_precision(truth[:, index], probabilities[:, index])) for index in present]
+    each = list(average_precisions(probabilities, truth).values())
     return MeanAveragePrecision(float(np.mean(each)) if each else None, len(each))
 
 
-def expected_calibration_error(probabilities: Floats, truth: Flags, task: str) -> float:
-    """How far confidence is from being right: Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
+def average_precisions(probabilities: Floats, truth: Flags) -> dict[int, float]:
+    """Return scikit-learn's average precision of each class that some clip shows, by its index."""
+    present = np.flatnonzero(truth.any(axis=0)).tolist()
+    average_precision = sklearn_metrics().average_precision_score
+    return {index: float(average_precision(truth[:, index], probabilities[:, index])) for index in present}
 
-    15 bins of equal width, closed on the right; |accuracy - confidence| of each, weighted by its share. One label a
-    clip: the confidence of the top class. Several: every label of every clip is a decision, yes from 0.5 on, and the
-    confidence is that of the side it took.
+
+@dataclass(frozen=True)
+class Reliability:
+    """How right answers were, by how sure they were: 15 bins of confidence, of equal width, closed on the right."""
+
+    counts: NDArray[np.int64]
+    """[15]."""
+    confidence: NDArray[np.float64]
+    """The mean of each bin, [15]; 0 where it is empty, as in `accuracy`."""
+    accuracy: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: |accuracy - confidence| of each bin, weighted by its share."""
+        return float((np.abs(self.accuracy - self.confidence) * self.counts).sum() / self.counts.sum())
+
+
+def reliability(probabilities: Floats, truth: Flags, task: str) -> Reliability:
+    """Sort decisions into bins of confidence.
+
+    One label a clip: the confidence of the top class. Several: every label of every clip is a decision, yes from 0.5
+    on, and the confidence is that of the side it took.
     """
     if task == "single-label":
         confidence = probabilities.max(axis=1)
@@ -63,10 +83,23 @@ def expected_calibration_error(probabilities: Floats, truth: Flags, task: str) -
     else:
         confidence = np.maximum(probabilities, 1 - probabilities).ravel()
         right = ((probabilities >= 0.5) == truth).ravel()
-    bins = np.clip(np.ceil(confidence.astype(np.float64) * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    # A bin's share times |its accuracy - its confidence| is the size of its summed difference over the whole count.
-    gaps = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
+    sure = confidence.astype(np.float64)
+    bins = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    shares = 1 / np.maximum(counts, 1)
+    return Reliability(
+        counts,
+        np.bincount(bins, weights=sure, minlength=BINS) * shares,
+        np.bincount(bins, weights=right.astype(np.float64), minlength=BINS) * shares,
+    )
+
+
+def expected_calibration_error(probabilities: Floats, truth: Flags, task: str) -> float:
+    """How far confidence is from being right: Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
+
+    The bins, and what counts as confident, are `reliability`'s.
+    """
+    return reliability(probabilities, truth, task).error
 
 
 def chance(truth: Flags, task: str) -> float:

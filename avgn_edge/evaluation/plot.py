@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from avgn_edge.errors import DataError, MissingExtraError
 from avgn_edge.evaluation.row import Row
+from avgn_edge.whole_file import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,12 +47,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     _draw(figure, sorted(rows, key=lambda row: (row.mean_gflops, row.p95_gflops)))
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as unfinished:
         figure.savefig(unfinished, format=path.suffix[1:].lower(), dpi=150)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _draw(figure: Figure, rows: Sequence[Row]) -> None:

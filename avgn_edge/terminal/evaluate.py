@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from avgn_edge.terminal.tables import columns, counted
 
 if TYPE_CHECKING:
     from avgn_edge.datasets import DataSet
+    from avgn_edge.evaluation.details import Details
     from avgn_edge.evaluation.row import Row
     from avgn_edge.runtime.recognizer import Recognizer, Sampling
 
@@ -23,14 +24,18 @@ LEGEND = (
 )
 
 
-def check_request(plot: Path | None) -> None:
-    """Refuse what is bound to fail later: a missing extra, a picture that could not be written."""
+def check_request(plot: Path | None, report: Path | None = None) -> None:
+    """Refuse what is bound to fail later: a missing extra, a picture or a report that could not be written."""
     from avgn_edge.evaluation.metrics import sklearn_metrics  # noqa: PLC0415 - the extra may be missing
     from avgn_edge.evaluation.plot import check_plot  # noqa: PLC0415
 
     sklearn_metrics()
     if plot is not None:
         check_plot(plot)
+    if report is not None:
+        from avgn_edge.whole_file import make_folder  # noqa: PLC0415
+
+        make_folder(report)
 
 
 def read_clips(data: Path, videos: Path | None, split: str | None) -> DataSet:
@@ -57,9 +62,19 @@ def requests(budgets: Sequence[str], averages: Sequence[str], exit_risk: float |
 
 
 def evaluate_requests(
-    recognizer: Recognizer, data: DataSet, asked: Sequence[Request], sampling: Sampling
+    recognizer: Recognizer,
+    data: DataSet,
+    asked: Sequence[Request],
+    sampling: Sampling,
+    *,
+    mistakes: int = 0,
+    detailed: Callable[[Details], None] | None = None,
 ) -> Iterator[Row]:
-    """Yield a row a request, as each is done; every request is checked before any clip is read."""
+    """Yield a row a request, as each is done; every request is checked before any clip is read.
+
+    `detailed` is called with the details of each before it, at most `mistakes` mistakes among them.
+    """
+    from avgn_edge.evaluation.details import Witness  # noqa: PLC0415
     from avgn_edge.evaluation.evaluate import evaluate, warm_up  # noqa: PLC0415
     from avgn_edge.evaluation.when_and_where import read_truth  # noqa: PLC0415
 
@@ -79,6 +94,7 @@ def evaluate_requests(
             bar.show(done)
 
         for one in asked:
+            witness = None if detailed is None else Witness(recognizer.labels, recognizer.manifest.task)
             row = evaluate(
                 recognizer,
                 data.clips,
@@ -88,13 +104,48 @@ def evaluate_requests(
                 truth=truth,
                 sampling=sampling,
                 progress=progress,
+                witness=witness,
             )
+            if detailed is not None and witness is not None:
+                detailed(witness.details(mistakes))
             with bar.away():
                 for line in dict.fromkeys(failure.error for failure in row.failed):
                     if line not in told:
                         told.add(line)
                         warning(f"skipped: {line}")
                 yield row
+
+
+def write_report(
+    recognizer: Recognizer,
+    rows: Sequence[Row],
+    details: Sequence[Details],
+    asked: Sequence[Request],
+    sampling: Sampling,
+    folder: Path,
+) -> Path:
+    """Write the page over the rows, and a page for each mistake of the dearest one; return the first."""
+    from avgn_edge.reports.evaluation_page import EVALUATION, dearest_row, evaluation_page  # noqa: PLC0415
+    from avgn_edge.reports.write import report_mistakes  # noqa: PLC0415
+    from avgn_edge.whole_file import write_text  # noqa: PLC0415
+
+    at = dearest_row(rows)
+    request, mistakes, examples = asked[at], details[at].mistakes, []
+    with Bar("pages", len(mistakes)) as bar:
+        for example in report_mistakes(
+            recognizer,
+            mistakes,
+            folder,
+            request.budget,
+            sampling=sampling,
+            exit_risk=request.exit_risk,
+            average=request.average,
+        ):
+            examples.append(example)
+            bar.show(len(examples))
+    path = folder / EVALUATION
+    write_text(path, evaluation_page(rows, details, examples))
+    return path
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

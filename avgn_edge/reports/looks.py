@@ -1,0 +1,110 @@
+"""What was seen: each frame looked at with its box and patch, and the frames that were only glanced at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avgn_edge.reports.html import name, percent, seconds, section, text
+from avgn_edge.reports.pictures import jpeg
+
+if TYPE_CHECKING:
+    from avgn_edge.reports.record import Record
+    from avgn_edge.runtime.result import MomentReport
+
+Box = tuple[float, float, float, float]
+GLANCE_PIXELS = 144
+"""The longer side of a frame that was only glanced at."""
+THUMBNAIL_PIXELS = 96
+
+
+def looks(record: Record) -> str:
+    """Return the parts of the page with the frames; empty for a clip of which none was seen."""
+    if record.shown is None:
+        return ""
+    return _looked(record, record.shown) + _glanced(record, record.shown)
+
+
+def thumbnail(record: Record) -> str | None:
+    """Return the data URI of a small picture of what was seen first of all looks, or glances; None of a clip unseen."""
+    index = next((moment.index for moment in record.looked), next(iter(record.frames), None))
+    if index is None or record.shown is None:
+        return None
+    return jpeg(record.frames[index], *_fitted(record.shown, THUMBNAIL_PIXELS))
+
+
+def _looked(record: Record, shown: Box) -> str:
+    if not record.looked:
+        return ""
+    cards = "".join(_card(record, moment, rank, shown) for rank, moment in enumerate(record.looked))
+    about = (
+        "In the order of the looks. The frame is the part that the network sees, its outermost sixteenths left out; "
+        "the box is where it looked, the patch what it saw there."
+    )
+    return section("Where it looked", f'<ol class="looks">{cards}</ol>', about)
+
+
+def _card(record: Record, moment: MomentReport, rank: int, shown: Box) -> str:
+    if moment.box is None:
+        raise AssertionError("what was looked at has a box")
+    index = moment.index
+    x, y, width, height = moment.box
+    place = f"x {x:.0f}, y {y:.0f}, {width:.0f} × {height:.0f} pixels"
+    title = f"Look {rank + 1}: moment {index + 1} at {seconds(moment.time_s)}"
+    after = next(step for step in record.steps if step.moment == index)
+    best = int(after.probabilities.argmax())
+    said = "" if moment.label is None else f"It says {name(moment.label)}, {percent(moment.score or 0.0)}. "
+    salient = "" if moment.saliency is None else f" Saliency {moment.saliency:.2f}."
+    frame = (
+        f'<image id="frame-{index}" href="{jpeg(record.frames[index])}" {_rectangle(shown)} '
+        'preserveAspectRatio="none"/>'
+    )
+    outline = "".join(
+        f'<rect {_rectangle(moment.box)} fill="none" stroke="{colour}" stroke-width="{wide}" '
+        'vector-effect="non-scaling-stroke"/>'
+        for colour, wide in (("#fff", 5), ("#e8590c", 2.5))
+    )
+    return (
+        f'<li><h3>{title}</h3><div class="pair">'
+        + _figure(shown, f"The frame at {seconds(moment.time_s)} with a box at {place}", frame + outline, "Frame", 11)
+        + _figure(moment.box, "The patch inside the box, larger", f'<use href="#frame-{index}"/>', "Patch", 8)
+        + f"</div><p>{said}The answer after it: {name(record.labels[best])}, "
+        f'{percent(float(after.probabilities[best]))}.</p><p class="soft">Box: {place}.{salient}</p></li>\n'
+    )
+
+
+def _figure(view: Box, about: str, content: str, caption: str, rems: int) -> str:
+    x, y, width, height = view
+    return (
+        f'<figure style="width:min(100%,calc({rems}rem*{width / height:.4f}))">'
+        f'<svg viewBox="{x:g} {y:g} {width:g} {height:g}" role="img" aria-label="{about}">{content}</svg>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _glanced(record: Record, shown: Box) -> str:
+    moments = record.result.moments
+    seen = [moments[index] for index in record.frames if moments[index].rank is None]
+    if not seen:
+        return ""
+    size = _fitted(shown, GLANCE_PIXELS)
+    ratio = shown[2] / shown[3]
+    rows = "".join(
+        f'<li><img src="{jpeg(record.frames[moment.index], *size)}" alt="The frame at {seconds(moment.time_s)}" '
+        f'width="{size[0]}" height="{size[1]}" style="width:min(100%,calc(7rem*{ratio:.4f}));height:auto">'
+        f"Moment {moment.index + 1}, {seconds(moment.time_s)}"
+        + ("" if moment.label is None else f": {name(moment.label)}, {percent(moment.score or 0.0)}")
+        + "</li>\n"
+        for moment in seen
+    )
+    return section("What it only glanced at", f'<ul class="seen">{rows}</ul>', "In the order of the glances.")
+
+
+def _fitted(shown: Box, longest: int) -> tuple[int, int]:
+    """The (width, height) of the shown part with a longer side of `longest`, at least 16 and even."""
+    scale = longest / max(shown[2], shown[3])
+    width, height = (max(16, 2 * round(side * scale / 2)) for side in shown[2:])
+    return width, height
+
+
+def _rectangle(box: Box) -> str:
+    return " ".join(f'{text(key)}="{value:g}"' for key, value in zip(("x", "y", "width", "height"), box, strict=True))

@@ -1,0 +1,82 @@
+"""Classifies clips and writes their pages: what a batch does for each clip in whatever process, and an evaluation."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avgn_edge.errors import BudgetError, ClipError
+from avgn_edge.reports.clip_page import clip_page
+from avgn_edge.reports.evaluation_page import EVALUATION, Example
+from avgn_edge.reports.html import page_name, percent
+from avgn_edge.reports.index import INDEX, IndexRow
+from avgn_edge.reports.looks import thumbnail
+from avgn_edge.reports.record import record
+from avgn_edge.whole_file import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from avgn_edge.evaluation.details import Mistake
+    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from avgn_edge.runtime.result import Result
+
+
+def classify_and_report(
+    recognizer: Recognizer,
+    clip: str,
+    folder: Path,
+    budget: str | None = None,
+    *,
+    top: int = 5,
+    sampling: Sampling = "cheap",
+    exit_risk: float | None = None,
+    average: str | None = None,
+) -> Result:
+    """Classify a clip as `Recognizer.classify` does, and write its page into `folder`; `write_index` lists the pages.
+
+    Raises what `classify` raises, and AvgnEdgeError for a page that cannot be written.
+    """
+    opening = partial(recognizer.open_clip, clip, sampling)
+    told = record(recognizer, opening, budget, top=top, exit_risk=exit_risk, average=average)
+    file = page_name(clip)
+    row = IndexRow.of(told, file)
+    write_text(folder / file, clip_page(told, back=(INDEX, "All clips"), data=row.to_json()))
+    return told.result
+
+
+def report_mistakes(
+    recognizer: Recognizer,
+    mistakes: Iterable[Mistake],
+    folder: Path,
+    budget: str | None = None,
+    *,
+    sampling: Sampling = "cheap",
+    exit_risk: float | None = None,
+    average: str | None = None,
+) -> Iterator[Example]:
+    """Run clips that went wrong again and write their pages into `folder`; yield each as it is done.
+
+    One that has no answer this time has no page, and says why. AvgnEdgeError for a page that cannot be written.
+    """
+    from avgn_edge.evaluation.evaluate import open_labelled  # noqa: PLC0415 - a batch of clips needs none of it
+
+    for mistake in mistakes:
+        clip = mistake.clip
+        try:
+            told = record(
+                recognizer,
+                partial(open_labelled, clip, recognizer.manifest, sampling),
+                budget,
+                exit_risk=exit_risk,
+                average=average,
+            )
+        except (ClipError, BudgetError) as error:
+            yield Example(mistake, None, error=str(error))
+            continue
+        file = page_name(str(clip.path), clip.start_s, clip.end_s, budget, exit_risk, average)
+        shown = ", ".join(clip.labels) or "nothing"
+        note = f"{clip.name} shows {shown}; the evaluation's answer was {mistake.label}, {percent(mistake.score)}."
+        write_text(folder / file, clip_page(told, back=(EVALUATION, "The evaluation"), note=note))
+        yield Example(mistake, file, thumbnail(told))
