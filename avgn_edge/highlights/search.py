@@ -1,0 +1,232 @@
+"""Finding highlights: listen to everything, glance where that is unsure or interesting, merge into segments (4.3)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from avgn_edge.errors import BudgetError, ClipError
+from avgn_edge.highlights.choosing import interesting, spread
+from avgn_edge.highlights.evidence import answers, scores
+from avgn_edge.highlights.listen import listen
+from avgn_edge.highlights.result import Highlights, Segment, Spending, Timeline
+from avgn_edge.highlights.salience import Salience, window_count
+from avgn_edge.highlights.segments import Span, find_spans
+from avgn_edge.highlights.settings import HighlightSettings
+from avgn_edge.highlights.source import Video
+from avgn_edge.highlights.track import Track, moment_times
+from avgn_edge.runtime.budget import Budget, smallest
+from avgn_edge.runtime.ledger import DECODE, Run
+from avgn_edge.runtime.steps import probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.highlights.source import VideoSource
+    from avgn_edge.media.clip import Clip
+    from avgn_edge.runtime.graphs import Floats, Graphs
+    from avgn_edge.runtime.ledger import Ledger
+    from avgn_edge.runtime.recognizer import Recognizer
+
+TOP: Final = 5
+TOGETHER: Final = 8
+"""Frames that are decoded and encoded at once."""
+ROUNDS: Final = 2
+"""Of glances; AV-TeST runs again after each."""
+CHECK_S: Final = 1.5
+"""Between two of the moments that are checked because of their sound."""
+NEIGHBOURS: Final = 2
+"""Moments on either side of a good one that are half as interesting as it is."""
+
+
+def find(
+    recognizer: Recognizer,
+    source: VideoSource,
+    budget: str | Budget | None = None,
+    *,
+    top: int = TOP,
+    settings: HighlightSettings = HighlightSettings(),  # noqa: B008 - frozen
+    progress: Callable[[int, int], None] | None = None,
+) -> Highlights:
+    """Find the salient segments of a long video, the `top` best: a path, bytes, or a binary file object.
+
+    `budget` is for the whole video, of compute ("90gflops", or "none" to glance at every moment); not given, it is
+    `settings.share` of the cost of glancing at one frame a second. What runs never exceeds it. `progress` is told how
+    many of how many moments were listened to and glanced at. Memory grows with the video by some 8 kB a moment.
+    ClipError for a video that cannot be read, BudgetError for a budget that does not reach the first saliency.
+    """
+    video = Video(source, recognizer.manifest.preprocessing)
+    if not video.duration_s > 0:
+        raise ClipError(video.name, "it has no duration", "give a video or a sound, not a picture")
+    manifest = recognizer.manifest
+    times_s = moment_times(video.duration_s, settings.spacing_s, manifest.preprocessing.moments)
+    limit = _limit(budget, video, manifest, settings, len(times_s))
+    graphs, ledger = recognizer.account(limit)
+    track, task = Track.empty(times_s, manifest), manifest.task
+    saliency = _Search(video, track, manifest, graphs, ledger, settings, progress).run()
+    score, says = scores(saliency, track, task), answers(track, task)
+    spans = find_spans(track.times_s, score, video.duration_s, top, settings)
+    return Highlights(
+        video=video.name,
+        duration_s=video.duration_s,
+        segments=tuple(
+            _segment(rank, span, track, says, score, manifest.labels) for rank, span in enumerate(spans, start=1)
+        ),
+        budget=Spending(
+            limit.asked,
+            None if limit.macs is None else limit.macs / 1e9,
+            ledger.spent_macs / 1e9,
+            _one_a_second(manifest, video.duration_s) / 1e9,
+            int(track.glanced.sum()),
+            len(track),
+        ),
+        device=recognizer.device.used,
+        precision=recognizer.precision,
+        model=manifest.name,
+        warnings=video.warnings,
+        timeline=Timeline(track.times_s, saliency, score, track.heard, track.glanced),
+    )
+
+
+class _Search:
+    """One video's search; what it comes to know it writes into the track."""
+
+    def __init__(
+        self,
+        video: Video,
+        track: Track,
+        manifest: Manifest,
+        graphs: Graphs,
+        ledger: Ledger,
+        settings: HighlightSettings,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._video, self._manifest, self._graphs, self._ledger = video, manifest, graphs, ledger
+        self._settings, self._told = settings, progress
+        self._track = track
+        self._salience = Salience(track, graphs, manifest.preprocessing.moments)
+        self._windows = window_count(len(track), manifest.preprocessing.moments)
+        self._done, self._total = 0, len(track)
+
+    def run(self) -> Floats:
+        """Listen, glance, and return the saliency of each moment, [n]."""
+        track, video = self._track, self._video
+        if video.has_audio:
+            expected = [*[Run("audio_encoder")] * len(track), *[Run("saliency")] * self._windows]
+            self._total = len(track) + self._affordable(*expected)
+            listen(video, track, self._graphs, self._ledger, self._manifest.task, self._show)
+        if not video.has_video and not track.heard.any():
+            raise ClipError(video.name, "it is silent and has no video", "give a video with something in it")
+        saliency = self._salience.update()
+        glances = self._affordable()
+        if not glances:
+            return saliency
+        self._total = len(track) + glances
+        self._done = len(track)
+        with closing(video.whole(track.times_s.tolist())) as clip:
+            first = self._first(saliency, glances, clip)
+            self._glance(clip, first)
+            saliency = self._salience.update(first)
+            rest = self._rest(saliency, glances - len(first), clip)
+            self._glance(clip, rest)
+            video.note(clip.warnings)
+        return self._salience.update(rest)
+
+    def _affordable(self, *before: Run) -> int:
+        """How many glances the budget buys after these runs, with what AV-TeST costs after them."""
+        if not self._video.has_video:
+            return 0
+        after = [*before, *[Run("saliency")] * (ROUNDS * self._windows)]
+        low, high = 0, len(self._track) + 1
+        while high - low > 1:  # the most that the ledger affords; one glance's price is not for us to know
+            middle = (low + high) // 2
+            runs = [Run("global_encoder")] * middle
+            low, high = (middle, high) if self._ledger.affords(*runs, *after) else (low, middle)
+        return low
+
+    def _first(self, saliency: Floats, glances: int, clip: Clip) -> list[int]:
+        """Check what sounds interesting, and cover what was not heard to be."""
+        track, settings = self._track, self._settings
+        score = scores(saliency, track, self._manifest.task)
+        apart = max(1, round(CHECK_S / track.spacing_s))
+        checks = interesting(score, track.glanced, int(settings.checks * glances), settings.interesting, apart)
+        taken = track.glanced.copy()
+        taken[checks] = True
+        return checks + spread(taken, int(settings.coverage * glances), lambda moment: clip.work([moment]))
+
+    def _rest(self, saliency: Floats, glances: int, clip: Clip) -> list[int]:
+        """Go after what the first glances saw, then cover more."""
+        track = self._track
+        score = scores(saliency, track, self._manifest.task)
+        near = score.copy()
+        for step in range(1, NEIGHBOURS + 1):
+            near[step:] = np.maximum(near[step:], score[:-step] / 2)
+            near[:-step] = np.maximum(near[:-step], score[step:] / 2)
+        chosen = interesting(near, track.glanced, glances, self._settings.interesting, 1)
+        taken = track.glanced.copy()
+        taken[chosen] = True
+        return chosen + spread(taken, glances - len(chosen), lambda moment: clip.work([moment]))
+
+    def _glance(self, clip: Clip, moments: Sequence[int]) -> None:
+        """Run f_G and FC^G on the frames of `moments`, in order of time, which decodes least."""
+        track, ordered = self._track, sorted(moments)
+        for first in range(0, len(ordered), TOGETHER):
+            rows = ordered[first : first + TOGETHER]
+            with self._ledger.timing(Run(DECODE, clip.work(rows))):
+                frames = clip.frames(rows)
+            _, visual, logits = self._graphs.glance(np.stack(frames))
+            track.visual[rows], track.glanced[rows] = visual, True
+            track.glance_says[rows] = probabilities(logits, self._manifest.task)
+            self._show(self._done + len(rows))
+
+    def _show(self, done: int) -> None:
+        self._done = done
+        if self._told is not None:
+            self._told(done, self._total)
+
+
+def _limit(
+    budget: str | Budget | None, video: Video, manifest: Manifest, settings: HighlightSettings, moments: int
+) -> Budget:
+    """Read the budget; BudgetError for one of time, or one that does not reach the first saliency.
+
+    Where none is given, it is a share of glancing at one frame a second, and at least reaches a glance.
+    """
+    cost, window = manifest.cost, manifest.preprocessing.moments
+    saliency = window_count(moments, window) * cost["saliency"].macs(1)
+    least = saliency + (moments * cost["audio_encoder"].macs(1) if video.has_audio else 0)
+    if budget is None:
+        share = int(settings.share * _one_a_second(manifest, video.duration_s))
+        macs = max(share, least + ROUNDS * saliency + cost["global_encoder"].macs(1))
+        return Budget("default", macs)
+    limit = Budget.parse(budget)
+    if limit.seconds is not None:
+        raise BudgetError(f"budget {limit.asked}", "highlights are searched for within compute", "give it in gflops")
+    if limit.macs is not None and limit.macs < least:
+        what = "listening to the whole video costs more" if video.has_audio else "the first saliency costs more"
+        raise BudgetError(f"budget {limit.asked}", what, f"give at least {smallest(least)}")
+    return limit
+
+
+def _one_a_second(manifest: Manifest, duration_s: float) -> float:
+    """The multiply-accumulates of f_G on one frame a second."""
+    return manifest.cost["global_encoder"].macs(1) * duration_s
+
+
+def _segment(rank: int, span: Span, track: Track, says: Floats, score: Floats, labels: Sequence[str]) -> Segment:
+    """Name a segment by what its moments say, each as much as it scores."""
+    rows = np.array(span.moments)
+    mean = np.average(says[rows], axis=0, weights=score[rows])
+    best = int(mean.argmax())
+    return Segment(
+        rank,
+        span.start_s,
+        span.end_s,
+        float(track.times_s[span.peak]),
+        span.score,
+        labels[best],
+        float(mean[best]),
+    )
