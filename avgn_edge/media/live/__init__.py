@@ -1,0 +1,1 @@
+"""Live sources: cameras, microphones, addresses, files played as live, standard input."""

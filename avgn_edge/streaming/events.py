@@ -1,0 +1,178 @@
+"""Events: when a class begins and ends in a stream, from what each moment says.
+
+A network of clips always names a class, whether there is anything or not. So a moment counts for class c with its
+score p_t(c) times its saliency s_t, which was trained to be the confidence of a moment in its own answer relative to
+the clip's best (Eqs. 11, 12): where nothing is, either no class scores or the moment is not salient beside those of the
+window that are. Each alone misleads: of a window in which nothing happens the saliencies are alike, and may all be
+high; and a score of a network that was never shown nothing may be anything. The newest moment's saliency is taken as it
+is when it comes: the greatest of the last few moments let one event run into the next, and found no more.
+
+The product is smoothed over time for each class (an exponential mean), and a class begins above one threshold and ends
+below a lower one (hysteresis).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from avgn_edge.errors import AvgnEdgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """When a class begins and ends. Times are seconds of the stream."""
+
+    on: float = 0.55
+    """The smoothed evidence, 0…1, above which a class begins."""
+    off: float = 0.2
+    """The one below which it ends."""
+    smoothing_s: float = 0.5
+    """Time constant of the smoothing; 0 is none."""
+    min_duration_s: float = 0.0
+    """How long a class must last to be told at all; its start is told that much later."""
+    cooldown_s: float = 1.0
+    """How long after its end a class does not begin again."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.off <= self.on <= 1:
+            raise AvgnEdgeError("event settings", "the thresholds do not obey 0 < off ≤ on ≤ 1", "give others")
+        times = (self.smoothing_s, self.min_duration_s, self.cooldown_s)
+        if not all(math.isfinite(time) and time >= 0 for time in times):
+            raise AvgnEdgeError("event settings", "a time is negative or not finite", "give others")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A class began or ended."""
+
+    event: Literal["start", "end"]
+    label: str
+    score: float
+    """The most evidence so far, smoothed, 0…1."""
+    start_s: float
+    """Seconds of the stream."""
+    end_s: float | None
+    """None at the start."""
+    start_utc: str | None = None
+    """ISO 8601; None for a stream that is not live."""
+    end_utc: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; what is not known is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass
+class _Running:
+    """A class that is above its threshold."""
+
+    began_s: float
+    peak: float
+    told: bool = False
+
+
+class EventFinder:
+    """Follows the evidence of every class; what it remembers does not grow."""
+
+    def __init__(self, labels: Sequence[str], settings: EventSettings, epoch_s: float | None = None) -> None:
+        self._labels, self._settings, self._epoch_s = tuple(labels), settings, epoch_s
+        self._level = np.zeros(len(self._labels))
+        self._rising_s: list[float | None] = [None] * len(self._labels)
+        self._ended_s = np.full(len(self._labels), -np.inf)
+        self._running: dict[int, _Running] = {}
+        self._time_s: float | None = None
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """The smoothed evidence of each class, [C]."""
+        level: NDArray[np.float64] = self._level.copy()
+        return level
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The classes that have begun and not ended."""
+        return tuple(self._labels[at] for at, running in self._running.items() if running.told)
+
+    def take(self, time_s: float, saliency: float, scores: NDArray[np.floating]) -> list[Event]:
+        """Take the next moment: its time, its saliency and what it says of each class, [C]; return what begins, ends.
+
+        The ends come first. A moment that is not later than the one before counts as one that comes at once after it.
+        """
+        settings = self._settings
+        evidence = min(max(saliency, 0.0), 1.0) * scores.astype(np.float64)
+        passed = math.inf if self._time_s is None else max(0.0, time_s - self._time_s)
+        keep = math.exp(-passed / settings.smoothing_s) if settings.smoothing_s > 0 else 0.0
+        if self._time_s is None:
+            keep = 0.0
+        self._level = keep * self._level + (1 - keep) * evidence
+        self._time_s = time_s
+        ended = [event for at in list(self._running) if (event := self._end(at, time_s)) is not None]
+        for at in range(len(self._labels)):
+            if evidence[at] < settings.off and at not in self._running:
+                self._rising_s[at] = None
+            elif self._rising_s[at] is None:
+                self._rising_s[at] = time_s
+            cool = time_s - self._ended_s[at] >= settings.cooldown_s
+            if at not in self._running and self._level[at] >= settings.on and cool:
+                self._running[at] = _Running(self._began(at, time_s), float(self._level[at]))
+        return ended + [event for at in self._running if (event := self._start(at, time_s)) is not None]
+
+    def finish(self) -> list[Event]:
+        """End what is running: the stream is over, or time begins anew."""
+        time_s = self._time_s
+        if time_s is None:
+            return []
+        events = [self._event("end", at, running, time_s) for at, running in self._running.items() if running.told]
+        self._running.clear()
+        self._level[:] = 0.0
+        self._rising_s = [None] * len(self._labels)
+        self._ended_s[:] = -np.inf
+        self._time_s = None
+        return events
+
+    def _began(self, at: int, time_s: float) -> float:
+        rising = self._rising_s[at]
+        return time_s if rising is None else rising
+
+    def _start(self, at: int, time_s: float) -> Event | None:
+        running = self._running[at]
+        running.peak = max(running.peak, float(self._level[at]))
+        if running.told or time_s - running.began_s < self._settings.min_duration_s:
+            return None
+        running.told = True
+        return self._event("start", at, running, None)
+
+    def _end(self, at: int, time_s: float) -> Event | None:
+        if self._level[at] >= self._settings.off:
+            return None
+        running = self._running.pop(at)
+        if not running.told:
+            return None
+        self._ended_s[at] = time_s
+        return self._event("end", at, running, time_s)
+
+    def _event(self, kind: Literal["start", "end"], at: int, running: _Running, end_s: float | None) -> Event:
+        return Event(
+            kind,
+            self._labels[at],
+            running.peak,
+            running.began_s,
+            end_s,
+            self._utc(running.began_s),
+            None if end_s is None else self._utc(end_s),
+        )
+
+    def _utc(self, time_s: float) -> str | None:
+        if self._epoch_s is None:
+            return None
+        return datetime.fromtimestamp(self._epoch_s + time_s, tz=timezone.utc).isoformat(timespec="milliseconds")
