@@ -8,13 +8,17 @@ import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 import avgn_edge
 from avgn_edge.errors import AvgnEdgeError, DataError
 from avgn_edge.terminal import lines
+
+if TYPE_CHECKING:
+    from avgn_edge.evaluation.details import Details
+    from avgn_edge.evaluation.row import Row
 
 FAILED = 2
 INTERRUPTED = 130
@@ -100,7 +104,12 @@ def start(
 @app.command()
 def classify(
     context: typer.Context,
-    clips: Annotated[list[str], typer.Argument(metavar="CLIP", help="Video or sound files, or folders of them.")],
+    clips: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CLIP", help="Video or sound files, folders of them, patterns, or - for a list on standard input."
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="BUNDLE", help="A bundle's folder. [default: the packaged one]"),
@@ -117,7 +126,18 @@ def classify(
     ] = "auto",
     precision: Annotated[str, typer.Option("--precision", metavar="P", help="auto, fp32, fp16, int8.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads. [default: all usable cores]")
+        int | None, typer.Option("--threads", metavar="N", help="CPU threads, of all jobs. [default: all usable cores]")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            max=256,
+            help="Processes, which share the threads. [default: one a core for many clips, 1 with a budget of time]",
+        ),
     ] = None,
     sampling: Annotated[
         SamplingName,
@@ -134,30 +154,58 @@ def classify(
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in folders inside folders too.")] = False,
     as_json: _Json = False,
+    skip: Annotated[
+        Path | None,
+        typer.Option(
+            "--skip-done", metavar="FILE", help="With --json: leave out the clips that an earlier run answered in FILE."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write a page a clip to look at, and an index.html over them."),
+    ] = None,
+    hwaccel: Annotated[
+        str, typer.Option("--hwaccel", metavar="D", help="Decode video on cuda, vaapi, qsv …, auto or none.")
+    ] = "none",
 ) -> None:
-    """Tell the class of each clip. One line a clip, with the score and what it cost."""
-    from avgn_edge.runtime.budget import Budget
-    from avgn_edge.runtime.recognizer import Recognizer
-    from avgn_edge.terminal.classify import AlignedLines, JsonLines, classify_clips
-    from avgn_edge.terminal.clips import find_clips
+    """Tell the class of each clip. One line a clip, with the score and what it cost.
 
-    asked = Budget.parse(budget)
-    with Recognizer.open(model, device, precision, threads=threads) as recognizer:
-        recognizer.check_budget(asked)
-        recognizer.strategy(asked, exit_risk=exit_risk, average=average)
-        found = list(find_clips(clips, recursive=recursive))
-        writer = JsonLines() if as_json else AlignedLines(found, recognizer.labels)
-        code = classify_clips(
-            recognizer,
-            found,
-            asked,
-            sampling.value,
-            top=top or (5 if as_json else 1),
-            exit_risk=exit_risk,
-            average=average,
-            writer=writer,
-            debug=context.obj,
-        )
+    To go on where a long batch stopped: avgn-edge classify -r clips --json --skip-done done.jsonl >> done.jsonl
+    """
+    from avgn_edge.terminal.classify import AlignedLines, JsonLines, classify_batch, tell_request
+    from avgn_edge.terminal.clips import gather
+    from avgn_edge.terminal.job import Job
+    from avgn_edge.terminal.report import Indexed
+
+    if report is not None:
+        from avgn_edge.whole_file import make_folder
+
+        make_folder(report)
+    job = Job(
+        model,
+        device,
+        precision,
+        threads,
+        budget,
+        sampling.value,
+        top=top or (5 if as_json else 1),
+        exit_risk=exit_risk,
+        average=average,
+        report=report,
+        hwaccel=hwaccel,
+    )
+    done: frozenset[str] = frozenset()
+    if skip is not None:
+        from avgn_edge.terminal.done import skip_done
+
+        done = skip_done(skip, as_json=as_json)
+    with job.open() as recognizer:
+        chosen = job.check(recognizer)
+        batch = gather(clips, recursive=recursive, done=done)
+        tell_request(chosen, exit_risk)
+        writer = JsonLines() if as_json else AlignedLines(batch, recognizer.labels, told=chosen.notes)
+        with Indexed(writer, report) as told:
+            code = classify_batch(batch, job, recognizer, jobs=jobs, writer=told, debug=context.obj)
     raise typer.Exit(code)
 
 
@@ -286,6 +334,13 @@ def evaluate(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw accuracy over cost: a .png, .svg or .pdf."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write a page to look at: curves, confusion, what went wrong."),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option("--worst", metavar="N", min=0, help="With --report: clips that went wrong to have a page.")
+    ] = 12,
     device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
     threads: _Threads = None,
@@ -298,21 +353,77 @@ def evaluate(
 
     if data is None:
         raise DataError("avgn-edge evaluate", "it needs labelled clips", "give a data set with --data")
-    measuring.check_request(plot)
+    measuring.check_request(plot, report)
     with Recognizer.open(bundle, device, precision, threads=threads) as recognizer:
         found = measuring.read_clips(data, videos, split)
-        rows = []
+        rows: list[Row] = []
+        details: list[Details] = []
         requests = measuring.requests(budget or [], average or [], exit_risk)
-        for row in measuring.evaluate_requests(recognizer, found, requests, sampling.value):
+        detailed = None if report is None else details.append
+        for row in measuring.evaluate_requests(
+            recognizer, found, requests, sampling.value, mistakes=worst, detailed=detailed
+        ):
             rows.append(row)
             if as_json:
                 lines.json_line(row.to_dict())
+        if report is not None:
+            written = measuring.write_report(recognizer, rows, details, requests, sampling.value, report)
+            lines.note(f"report: {written}")
     if not as_json:
         for line in measuring.as_text(rows):
             lines.data(line)
     if plot is not None:
         measuring.draw(rows, plot)
     raise typer.Exit(1 if any(row.failed for row in rows) else 0)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A camera such as /dev/video0, an address, a file, or - for stdin.")
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="BUNDLE", help="[default: the packaged one]")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option("--budget", "-b", metavar="B", help="A second: 1gflops, 250mflops, 50ms or none.")
+    ] = "1gflops",
+    every: Annotated[
+        float | None, typer.Option("--every", metavar="S", help="Seconds from moment to moment. [default: 0.6]")
+    ] = None,
+    microphone: Annotated[
+        str | None, typer.Option("--microphone", metavar="KIND:DEVICE", help="Sound for a camera, as alsa:default.")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="X", help="Of a file: 1 is real time; max is as fast as it is taken.")
+    ] = "1",
+    give_up: Annotated[
+        float | None,
+        typer.Option("--give-up", metavar="S", min=0, help="How long to try to get a lost source back. [default: on]"),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
+    threads: _Threads = None,
+    updates: Annotated[bool, typer.Option("--updates", help="A JSON line for every moment too.")] = False,
+    as_text: Annotated[bool, typer.Option("--text", help="Lines for people, on a terminal and in a pipe.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines on a terminal too, the state of the source among them.")
+    ] = False,
+) -> None:
+    """Watch a live source: a line when something begins, and when it ends. In a pipe JSON lines, else a view."""
+    import time
+
+    from avgn_edge.media.live.opening import sources
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.terminal import watch as watching
+
+    opened = sources(source, microphone, speed=watching.parse_speed(speed), give_up_s=give_up)
+    with Recognizer.open(model, device, precision, threads=threads) as recognizer:
+        stream = recognizer.stream(budget, every_s=every, epoch_s=time.time() if opened[0][0].live else None)
+        told = watching.teller(opened[0][0].name, as_json=as_json, as_text=as_text, updates=updates)
+        code = watching.watch(stream, opened, told, debug=context.obj)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -534,6 +645,73 @@ def synth(
     summary = write_set(output, sources, clips=clips, seed=seed, val_fraction=val_fraction, workers=workers)
     for line in as_text(summary):
         lines.data(line)
+
+
+@app.command()
+def highlights(
+    context: typer.Context,
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video or sound file; with --tvsum a folder.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="BUNDLE", help="[default: the packaged one]")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="B",
+            help="For the whole video: 90gflops, or none. [default: a quarter of glancing at one frame a second]",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, max=999, help="Segments at most.")] = 5,
+    least: Annotated[
+        float | None,
+        typer.Option(
+            "--least",
+            metavar="S",
+            min=0,
+            help="The least score of a segment. [default: 0.3, and 0.65 of the best one's]",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="D", help="As for classify.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", metavar="P", help="As for classify.")] = "auto",
+    threads: _Threads = None,
+    as_json: _Json = False,
+    clips: Annotated[
+        Path | None, typer.Option("--clips", metavar="DIR", help="Cut the segments out, without encoding them again.")
+    ] = None,
+    edl: Annotated[Path | None, typer.Option("--edl", metavar="FILE", help="An edit decision list, CMX 3600.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="A table of the segments.")] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet, PNG.")] = None,
+    tvsum: Annotated[
+        Path | None,
+        typer.Option("--tvsum", metavar="FILE", help="Measure instead: TVSum's annotations (ydata-tvsum50-anno.tsv)."),
+    ] = None,
+) -> None:
+    """Find the salient segments of a long video: its sound is heard throughout, frames are glanced at where it pays."""
+    from avgn_edge.errors import ClipError
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.terminal import highlights as telling
+
+    wanted = telling.Wanted(clips, edl, csv, sheet)
+    if tvsum is None:
+        wanted.check(video)
+    elif wanted != telling.Wanted():
+        raise AvgnEdgeError("--tvsum", "it measures, and writes no files", "leave --clips, --edl, --csv, --sheet out")
+    try:
+        with Recognizer.open(model, device, precision, threads=threads) as recognizer:
+            if tvsum is not None:
+                row = telling.measure_tvsum(recognizer, tvsum, Path(video), budget)
+                telling.tell_tvsum(row, as_json=as_json)
+                return
+            told = telling.find_highlights(recognizer, video, budget, top=top, least=least)
+        told = telling.write_files(told, wanted)
+    except ClipError as error:
+        if as_json:
+            lines.json_line({"video": video, "error": lines.one_line(error)})
+        lines.failure(error, debug=context.obj)
+        raise typer.Exit(1) from None
+    telling.tell(told, as_json=as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

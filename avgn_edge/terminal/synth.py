@@ -27,7 +27,7 @@ def write_set(
     directory: Path, sources: Sources, *, clips: int, seed: int, val_fraction: float, workers: int | None
 ) -> Summary:
     """Write the set, replacing an earlier one; DataError for a folder that holds anything else."""
-    from avgn_edge.runtime.engines.threads import usable_cores  # noqa: PLC0415
+    from avgn_edge.cores import usable_cores  # noqa: PLC0415
     from avgn_edge.synth import write_dataset  # noqa: PLC0415
     from avgn_edge.synth._pillow import pillow  # noqa: PLC0415
 

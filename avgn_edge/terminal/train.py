@@ -87,7 +87,7 @@ def run_training(data: Data, asked: Asked, output: Path, device_name: str, *, re
 
 
 def _workers(asked: int | None, world: World) -> int:
-    from avgn_edge.runtime.engines.threads import usable_cores  # noqa: PLC0415
+    from avgn_edge.cores import usable_cores  # noqa: PLC0415
 
     return asked if asked is not None else min(MOST_WORKERS, max(1, usable_cores() // world.local_size - 1))
 
