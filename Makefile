@@ -10,17 +10,20 @@ demo: .venv/.demo
 
 # In several processes. One that ran everything ended in a segmentation fault, always some time after tests/runtime, which
 # opens hundreds of sessions of two engines: the cause is not found yet. So the files that no PART names, those of
-# tests/runtime among them, have a process each.
+# tests/runtime among them, have a process each. What is slow to make and never changed they share in a folder.
 PART1 := tests/bundle tests/cli tests/datasets tests/evaluation
 PART2 := tests/export tests/media tests/models
 PART3 := tests/calibration
-REST := $(sort $(filter-out $(addsuffix /%,$(PART1) $(PART2) $(PART3)),$(wildcard tests/test_*.py tests/*/test_*.py)))
+PART4 := tests/highlights tests/media_live tests/reports tests/streaming tests/synth
+PART5 := tests/benchmarks tests/docs tests/examples
+PARTS := $(PART1) $(PART2) $(PART3) $(PART4) $(PART5)
+REST := $(sort $(filter-out $(addsuffix /%,$(PARTS)),$(wildcard tests/test_*.py tests/*/test_*.py)))
 
 test: .venv/.test
-	$(BIN)/python -m pytest $(PART1)
-	$(BIN)/python -m pytest $(PART2)
-	$(BIN)/python -m pytest $(PART3)
-	set -e; for file in $(REST); do $(BIN)/python -m pytest $$file; done
+	@set -e; share=$$(mktemp -d); trap 'rm -rf "$$share"' EXIT; export AVGN_EDGE_TEST_SHARE="$$share"; \
+	for part in "$(PART1)" "$(PART2)" "$(PART3)" "$(PART4)" "$(PART5)" $(REST); do \
+		echo "pytest $$part"; $(BIN)/python -m pytest $$part; \
+	done
 
 lint: .venv/.test
 	$(BIN)/ruff check .

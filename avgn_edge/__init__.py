@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle
     from avgn_edge.errors import AvgnEdgeError, BudgetError, BundleError, ClipError, DataError, DeviceError
+    from avgn_edge.highlights.result import Highlights
     from avgn_edge.media.arrays import ArrayClip
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.opening import open_clip
     from avgn_edge.runtime.budget import Budget
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
+    from avgn_edge.streaming.events import Event, EventSettings
+    from avgn_edge.streaming.stream import Stream
+    from avgn_edge.streaming.update import StreamUpdate
 
 __version__ = "0.1.0"
 
@@ -30,8 +34,13 @@ __all__ = [
     "ClipError",
     "DataError",
     "DeviceError",
+    "Event",
+    "EventSettings",
+    "Highlights",
     "Recognizer",
     "Result",
+    "Stream",
+    "StreamUpdate",
     "open_clip",
 ]
 
@@ -41,8 +50,13 @@ _HOMES = {
     "Budget": "runtime.budget",
     "Bundle": "bundle.reader",
     "Clip": "media.clip",
+    "Event": "streaming.events",
+    "EventSettings": "streaming.events",
+    "Highlights": "highlights.result",
     "Recognizer": "runtime.recognizer",
     "Result": "runtime.result",
+    "Stream": "streaming.stream",
+    "StreamUpdate": "streaming.update",
     "open_clip": "media.opening",
 }
 

@@ -14,7 +14,9 @@ import argparse
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
@@ -27,11 +29,12 @@ from avgn_edge.evaluation.plot import check_plot
 from avgn_edge.runtime.doctor import versions
 from avgn_edge.runtime.profile import processor
 from avgn_edge.runtime.user_cache import user_cache
-from avgn_edge.whole_file import whole
+from avgn_edge.whole_file import write_text
 from benchmarks import ffmpeg
 
 if TYPE_CHECKING:
-    from benchmarks.processes import Batch, Cold
+    from rich.table import Table
+
     from benchmarks.report import ClipRows, Report
 
 BUDGETS = ("none", "3gflops", "1gflops", "500mflops", "80ms")
@@ -65,41 +68,46 @@ def main() -> None:
     for spec in chosen:
         with console.status(f"making {spec.name}"):
             paths.append(made(spec, options.work))
-    report = _measured(options, paths, console)
-    _tell(report)
-    if options.json:
-        with whole(options.json) as unfinished:
-            unfinished.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    told = 0
+    for report in _measured(options, paths, console):  # minutes lie between them
+        told = _tell(report, told)
+        if options.json:
+            write_text(options.json, json.dumps(report.to_dict(), indent=1) + "\n")
     if options.plot and report.clips:
         draw(report, options.plot)
 
 
-def _measured(options: argparse.Namespace, paths: Sequence[Path], console: Console) -> Report:
+def _measured(options: argparse.Namespace, paths: Sequence[Path], console: Console) -> Iterator[Report]:
+    """The report, from its beginning to its end, after each part."""
     from benchmarks.processes import batches, cold  # noqa: PLC0415
     from benchmarks.report import Report  # noqa: PLC0415
 
     bundle = Bundle.open(options.model or packaged_bundle_path())
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else None
+    machine = {"processor": processor(), "load at the start": load, **versions(), **_packages("torch", "torchcodec")}
+    settings = {"bundle": bundle.manifest.name, "precision": options.precision, "rounds": str(options.rounds)}
+    report = Report(machine, settings, ())
+    yield report
     # Processes first: what this one does later is in nobody's way then.
     short = next((path for path in paths if fnmatch(path.stem, SHORT)), None)
     asked = ["--model", str(bundle.path), "--device", options.device[0], "--precision", options.precision]
-    started: list[Cold] = []
-    folders: list[Batch] = []
     if short is not None and "cold" in options.parts:
         with console.status("fresh processes"):
-            started.append(cold(short, asked, COLD_RUNS))
+            report = replace(report, cold=(cold(short, asked, COLD_RUNS),))
+        yield report
     if short is not None and "folder" in options.parts:
         with console.status("a folder"):
-            folders += batches(short, asked)
-    rows = _side_by_side(options, bundle, paths, console) if "clips" in options.parts else []
-    machine = {"processor": processor(), "load at the start": load, **versions(), **_packages("torch", "torchcodec")}
-    settings = {"bundle": bundle.manifest.name, "precision": options.precision, "rounds": str(options.rounds)}
-    return Report(machine, settings, tuple(rows), tuple(started), tuple(folders))
+            report = replace(report, batches=tuple(batches(short, asked)))
+        yield report
+    if "clips" in options.parts:
+        for rows in _side_by_side(options, bundle, paths, console):
+            report = replace(report, clips=(*report.clips, rows))
+            yield report
 
 
 def _side_by_side(
     options: argparse.Namespace, bundle: Bundle, paths: Sequence[Path], console: Console
-) -> list[ClipRows]:
+) -> Iterator[ClipRows]:
     from benchmarks.obvious import settings_of  # noqa: PLC0415
     from benchmarks.side_by_side import Contenders, measure  # noqa: PLC0415
 
@@ -109,23 +117,25 @@ def _side_by_side(
     if not options.no_pipelines:
         contenders.add_pipelines(settings_of(bundle.manifest))
     contenders.warm(min(paths, key=lambda path: path.stat().st_size))
-    rows = []
     for path in paths:
         with console.status(f"measuring {path.stem}"):
-            rows.append(measure(contenders, path, options.rounds, options.patience))
-    return rows
+            rows = measure(contenders, path, options.rounds, options.patience)
+        yield rows
 
 
-def _tell(report: Report) -> None:
+def _tell(report: Report, told: int) -> int:
+    """Print what was not told yet; `told` is 0 or what the call before returned."""
     from benchmarks.side_by_side import PIPELINES  # noqa: PLC0415
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    for name, value in {**report.machine, **report.settings}.items():
-        console.print(f"{name}: {value or 'not installed'}", highlight=False)
-    for table in report.tables(PIPELINES):
-        console.print(table)
+    lines = [f"{name}: {value or 'not installed'}" for name, value in {**report.machine, **report.settings}.items()]
+    pieces: list[str | Table] = ["\n".join(lines), *report.tables(PIPELINES)]
+    for piece in pieces[told:]:
+        console.print(piece, highlight=False)
+    sys.stdout.flush()
+    return len(pieces)
 
 
 def _packages(*names: str) -> dict[str, str | None]:

@@ -76,13 +76,13 @@ class Report:
         return made
 
     def tables(self, against: Sequence[str]) -> Iterator[Table]:
-        """Lay it out; ours are compared with the contenders named in `against`."""
-        for clip in self.clips:
-            yield _clip_table(clip, against)
+        """Lay it out in the order of measuring; ours are compared with the contenders named in `against`."""
         if self.cold:
             yield _cold_table(self.cold)
         if self.batches:
             yield _batch_table(self.batches)
+        for clip in self.clips:
+            yield _clip_table(clip, against)
 
 
 def median_stages(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

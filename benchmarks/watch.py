@@ -138,8 +138,10 @@ def run(stream: Path, arguments: list[str], memory_after_s: float) -> dict[str, 
     command = [sys.executable, "-m", "avgn_edge", "watch", str(stream), "--json", "--updates", *arguments]
     began, cpu = time.monotonic(), os.times()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    events, lags, summary, memory = [], [], {}, {}
-    now_s, started = 0.0, []
+    events, lags, summary = [], [], {}
+    memory: dict[str, float] = {}
+    now_s = 0.0
+    started: list[str] = []
     for line in process.stdout or ():
         said = json.loads(line)
         if said.get("event") == "update":

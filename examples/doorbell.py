@@ -17,8 +17,7 @@ from typing import TypeAlias
 
 import av
 
-from avgn_edge import Recognizer
-from avgn_edge.streaming.events import Event
+from avgn_edge import Event, Recognizer, StreamUpdate
 
 Piece: TypeAlias = "av.VideoFrame | av.AudioFrame"
 
@@ -37,7 +36,7 @@ def ring(
     """
     stream = recognizer.stream(budget)
 
-    def told(updates: Iterable[object]) -> None:
+    def told(updates: Iterable[StreamUpdate]) -> None:
         for update in updates:
             for event in update.events:
                 if event.event == "start" and event.label in labels:

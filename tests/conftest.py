@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from pathlib import Path
+
 import pytest
 
 
@@ -24,11 +28,23 @@ def tiny_model():
 
 @pytest.fixture(scope="session")
 def tiny_export(tiny_model, tmp_path_factory):
-    """The `Export` of `tiny_model`: the bundle that was written, without early exit, and the table of its graphs."""
-    pytest.importorskip("onnx")
-    from avgn_edge.export.export import export_bundle
+    """The `Export` of `tiny_model`: the bundle that was written, without early exit, and the table of its graphs.
 
-    return export_bundle(tiny_model, tmp_path_factory.mktemp("tiny") / "bundle", name="tiny", confidence=None)
+    One run of the suite is many processes, and exporting takes most of a minute: they share the first one's in a folder
+    that the Makefile makes for the run.
+    """
+    pytest.importorskip("onnx")
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.export.export import Export, export_bundle
+
+    given = os.environ.get("AVGN_EDGE_TEST_SHARE")
+    folder = Path(given) if given else tmp_path_factory.mktemp("tiny")
+    table = folder / "tiny.pickle"
+    if table.exists():
+        return Export(Bundle.open(folder / "bundle"), pickle.loads(table.read_bytes()))
+    exported = export_bundle(tiny_model, folder / "bundle", name="tiny", confidence=None)
+    table.write_bytes(pickle.dumps(exported.graphs))
+    return exported
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.media.clip import Clip
-from avgn_edge.media.limit import SoundLimit
-from avgn_edge.media.moments import Moment
+from avgn_edge.media.around import ClipAround
 from avgn_edge.runtime.engines.engine import Session
 from avgn_edge.runtime.graphs import Sessions
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
+    from avgn_edge.media.clip import Clip
     from avgn_edge.media.limit import SoundLimit
 
 PER_ITEM = "global_encoder"
@@ -25,53 +22,13 @@ WHOLE = "audio_encoder"
 """The graph whose run is remembered as a whole."""
 
 
-class RememberedClip:
+class RememberedClip(ClipAround):
     """A clip whose sound and frames are asked for once, whoever asks how often. Closing is left to the clip's owner."""
 
     def __init__(self, clip: Clip) -> None:
-        self._clip = clip
+        super().__init__(clip)
         self._frames: dict[int, NDArray[np.uint8]] = {}
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
-
-    @property
-    def name(self) -> str:
-        """What to call the clip."""
-        return self._clip.name
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds."""
-        return self._clip.duration_s
-
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """The moments, in order of time."""
-        return self._clip.moments
-
-    @property
-    def has_video(self) -> bool:
-        """Whether frames can be asked for."""
-        return self._clip.has_video
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a track of sound."""
-        return self._clip.has_audio
-
-    @property
-    def display_size(self) -> tuple[int, int] | None:
-        """(width, height) of the frames turned upright."""
-        return self._clip.display_size
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was not as it should be."""
-        return self._clip.warnings
-
-    @property
-    def conversions(self) -> int:
-        """How many frames have been converted to RGB."""
-        return self._clip.conversions
 
     def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The sound around the moments, and whether there is any; `Clip.windows`."""
@@ -93,12 +50,6 @@ class RememberedClip:
 
     def close(self) -> None:
         """Nothing: the clip is its owner's."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class RememberingSessions:

@@ -16,7 +16,7 @@ from avgn_edge.media.duration import stream_duration_s
 from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
 from avgn_edge.media.file_clip import FileClip, Sampling
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.media.hardware import SOFTWARE, chosen_device
+from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
 from avgn_edge.media.segment import segment_of
 from avgn_edge.media.side_by_side import MOST_DECODERS, SideBySide
@@ -176,6 +176,8 @@ class _Parts:
             )
         number = stream.index
         self._device = chosen_device(self._hwaccel, self._source.container, number, name)
+        if self._hwaccel == AUTO and self._device is None:
+            self.warnings.append("no device here decodes the video: the CPU does")
         self._reopen = partial(self._source.container, self._device, probe=probed)
         if self._device is not None:
             container.close()

@@ -77,6 +77,7 @@ def test_what_is_no_clip_is_no_fault_of_the_device(devices):
 
 def test_without_such_hardware_auto_is_software_and_a_name_an_error():
     with open_clip(DATA, hwaccel="auto") as clip:
+        assert "no device here decodes the video: the CPU does" in clip.warnings
         assert clip.decoder.split()[0] == "h264"
         assert len(clip.frames(range(4))) == 4
     with pytest.raises(DeviceError):
