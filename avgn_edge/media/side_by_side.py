@@ -6,7 +6,7 @@ Key frames are mostly one slice, which one core decodes however many there are; 
 from __future__ import annotations
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -18,8 +18,9 @@ from avgn_edge.media.frames import FrameConverter, FrameGeometry
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    import av
     import numpy as np
     from numpy.typing import NDArray
 
@@ -32,6 +33,10 @@ LONG_RUN_FRAMES: Final = 12
 """Where a frame takes a run of more than this on average, decoders use threads across frames, else inside them."""
 WORTH_A_DECODER: Final = 20_000
 """Work that is shared out: some 13 ms on one core. Another decoder takes 1 ms to open, in a file of half an hour 8."""
+MOST_KEPT_BYTES: Final = 64 * 2**20
+"""Of decoded pictures that were not asked for yet: sixteen of 1920 × 1080, five of 3840 × 2160."""
+FEW: Final = 32
+"""Frames that may be asked for. Of more, as of a whole film, most never are, and those on the way are not kept."""
 
 
 class Shot(NamedTuple):
@@ -39,6 +44,8 @@ class Shot(NamedTuple):
 
     time_s: float
     alone: bool
+    before: tuple[float, ...] = ()
+    """What may be asked for later of the same group, since the shot before: frames that may lie on the way."""
 
 
 class SideBySide:
@@ -53,6 +60,7 @@ class SideBySide:
         self._most = decoders
         self._threads: Threads | None = None
         self._wanted_s: list[float] = []
+        self._kept = _Kept()
 
     @property
     def first(self) -> VideoTrack:
@@ -115,7 +123,9 @@ class SideBySide:
 
         In thousands of pixels decoded: see `VideoTrack.work`.
         """
-        return min(decoder.track.work(times_s) for decoder in self._decoders)
+        missing = [time_s for time_s in times_s if time_s not in self._kept]
+        convert = (len(times_s) - len(missing)) * self.first.work_of_converting
+        return convert + min(decoder.track.work(missing) for decoder in self._decoders)
 
     def frames(self, times_s: Sequence[float], deadline: float | None) -> dict[float, NDArray[np.uint8] | None]:
         """Decode and convert the frames at `times_s`, never falling: uint8 [crop, crop, 3], None if nothing decodes.
@@ -124,22 +134,34 @@ class SideBySide:
         will not do.
         """
         self._choose_threads()
-        shots = [Shot(time_s, self._is_alone(time_s)) for time_s in dict.fromkeys(times_s)]
+        found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.taken(times_s)))
+        shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
         groups = deque(list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s)))
-        found: dict[float, NDArray[np.uint8] | None] = {}
         count = min(self._most, len(groups)) if deadline is None else 1
         if count > 1 and self.work(times_s) > WORTH_A_DECODER:
             self._share(groups, count, found)
         elif shots:
             # The one that stands nearest goes on.
-            decoder = min(self._decoders, key=lambda decoder: decoder.track.work(times_s[:1]))
-            decoder.read(shots, found, deadline)
+            decoder = min(self._decoders, key=lambda decoder: decoder.track.work([shots[0].time_s]))
+            decoder.read(shots, found, deadline, self._kept)
         return found
 
     def close(self) -> None:
         """Close all decoders."""
+        self._kept.clear()
         for decoder in self._decoders:
             decoder.track.close()
+
+    def _shots(self, times_s: Sequence[float]) -> list[Shot]:
+        shots: list[Shot] = []
+        asked = set(times_s)
+        for time_s in times_s:
+            after_s = max(shots[-1].time_s if shots else 0.0, self.first.key_s(time_s))
+            first, last = (bisect_left(self._wanted_s, end_s) for end_s in (after_s, time_s))
+            between = self._wanted_s[first:last] if len(self._wanted_s) <= FEW else []
+            before = tuple(one for one in between if one not in asked and one not in self._kept)
+            shots.append(Shot(time_s, self._is_alone(time_s), before))
+        return shots
 
     def _share(self, groups: deque[list[Shot]], count: int, found: dict[float, NDArray[np.uint8] | None]) -> None:
         """Let `count` decoders take the next group of pictures each, as long as there are any."""
@@ -151,7 +173,7 @@ class SideBySide:
                 return  # no more files or memory: the others do it all
             try:
                 while (shots := _next(groups)) is not None:
-                    decoder.read(shots, found, None)
+                    decoder.read(shots, found, None, self._kept)
             except BaseException:
                 groups.clear()
                 raise
@@ -193,6 +215,29 @@ def _next(groups: deque[list[Shot]]) -> list[Shot] | None:
         return None
 
 
+class _Kept:
+    """Pictures that were decoded on the way to others and may be asked for: as long as there is room."""
+
+    def __init__(self) -> None:
+        self._frames: dict[float, av.VideoFrame] = {}
+
+    def __contains__(self, time_s: float) -> bool:
+        return time_s in self._frames
+
+    def add(self, time_s: float, frame: av.VideoFrame | None) -> None:
+        """Keep a frame if there is room for as many of its size, and one more."""
+        if frame is not None and (len(self._frames) + 1) * frame.width * frame.height * 3 // 2 <= MOST_KEPT_BYTES:
+            self._frames[time_s] = frame
+
+    def taken(self, times_s: Iterable[float]) -> dict[float, av.VideoFrame]:
+        """Give out those of these times, and keep them no longer."""
+        return {time_s: self._frames.pop(time_s) for time_s in dict.fromkeys(times_s) if time_s in self._frames}
+
+    def clear(self) -> None:
+        """Keep none."""
+        self._frames.clear()
+
+
 class _Decoder:
     """A track and what converts its frames: for one thread at a time."""
 
@@ -201,12 +246,24 @@ class _Decoder:
         self.converter = FrameConverter(geometry)
         self._conversion_s = 0.0  # what the latest one took
 
-    def read(self, shots: Sequence[Shot], found: dict[float, NDArray[np.uint8] | None], deadline: float | None) -> None:
-        """Put the pixels of `shots` into `found`: those of the same frame are the same array."""
+    def converted(self, frames: Mapping[float, av.VideoFrame]) -> dict[float, NDArray[np.uint8]]:
+        """Convert frames that are decoded already."""
+        return {time_s: self.converter.rgb(frame) for time_s, frame in frames.items()}
+
+    def read(
+        self, shots: Sequence[Shot], found: dict[float, NDArray[np.uint8] | None], deadline: float | None, kept: _Kept
+    ) -> None:
+        """Put the pixels of `shots` into `found`: those of the same frame are the same array.
+
+        What may be asked for later and lies on the way is put into `kept`, decoded and not converted.
+        """
         shown: int | None = None
         pixels: NDArray[np.uint8] | None = None
-        for time_s, alone in shots:
+        for time_s, alone, before in shots:
             due = None if deadline is None else deadline - self._conversion_s
+            for other_s in before:
+                if self.track.on_the_way(other_s, time_s):
+                    kept.add(other_s, self.track.frame_at(other_s, due))
             frame = self.track.frame_at(time_s, due, alone=alone)
             if frame is None:
                 pixels = None

@@ -174,9 +174,21 @@ class VideoTrack:
         for wanted in map(self._clock.ticks, times_s):
             if here is None or known_to is None or not here <= wanted <= known_to:
                 work += self._way(None if self._drained and here == self._tick else here, wanted).work(self._kilopixels)
-            work += Way(FRAMES_A_FRAME, 0).work(self._kilopixels)
+            work += self.work_of_converting
             here = known_to = wanted
         return work
+
+    @property
+    def work_of_converting(self) -> int:
+        """How long seeking to a frame and converting it takes, in the unit of `work`."""
+        return Way(FRAMES_A_FRAME, 0).work(self._kilopixels)
+
+    def on_the_way(self, time_s: float, to_s: float) -> bool:
+        """Tell whether decoding from here to what is shown at `to_s` comes by what is shown at `time_s`."""
+        passed, wanted = self._clock.ticks(time_s), self._clock.ticks(to_s)
+        if self._current is not None and not self._must_seek(wanted):
+            return self._tick <= passed <= wanted
+        return self.index.trusted and self._key_frame(wanted) <= passed <= wanted
 
     def key_s(self, time_s: float) -> float:
         """Return about where decoding towards `time_s` begins: its key frame; everything begins at 0 without index."""

@@ -64,9 +64,7 @@ def test_a_report_that_cannot_be_is_refused_before_anything_runs(run, bundle, tw
     (tmp_path / "file").touch()
     done = run("classify", *twins, "-m", bundle, "--report", tmp_path / "file")
     assert (done.code, done.stdout) == (2, "")
-    assert done.errors == [
-        f"error: report {tmp_path / 'file'}: the folder cannot be made (it is a file): name another folder"
-    ]
+    assert done.errors == [f"error: {tmp_path / 'file'}: the folder cannot be made (it is a file): name another folder"]
 
 
 def test_a_page_that_cannot_be_written_is_that_clip_s_failure(run, bundle, twins, tmp_path):

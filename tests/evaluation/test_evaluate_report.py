@@ -58,4 +58,4 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_work(run, csv_set, tmp_
     (tmp_path / "file").touch()
     code, out, err = run("--data", csv_set(["dog"]), "--report", tmp_path / "file")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: report {tmp_path / 'file'}: ")
+    assert err.startswith(f"error: {tmp_path / 'file'}: ")

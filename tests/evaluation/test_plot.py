@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib", reason="matplotlib comes with the evaluate ext
 import matplotlib.image
 from matplotlib.figure import Figure
 
-from avgn_edge.errors import DataError, MissingExtraError
+from avgn_edge.errors import AvgnEdgeError, DataError, MissingExtraError
 from avgn_edge.evaluation import plot as plotting
 from avgn_edge.evaluation.plot import check_plot, plot
 
@@ -102,7 +102,7 @@ def test_an_older_picture_stays_when_drawing_fails(tmp_path, monkeypatch):
 
     (tmp_path / "a.png").write_bytes(b"old")
     monkeypatch.setattr(Figure, "savefig", savefig)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(AvgnEdgeError, match="No space"):
         plot(ROWS, tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
