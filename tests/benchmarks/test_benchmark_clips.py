@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("PIL")
 
+from avgn_edge.errors import AvgnEdgeError
 from benchmarks import clips
 from benchmarks.clips import ALL, DEFAULT, ClipSpec, made
 from benchmarks.scenery import Scenery
@@ -94,7 +95,7 @@ def test_a_clip_that_fails_leaves_nothing_behind(small_spec, tmp_path, monkeypat
         raise OSError("the disk is full")
 
     monkeypatch.setattr(clips, "_encode", fails)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(AvgnEdgeError, match="full"):
         made(small_spec, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,19 +1,21 @@
 """Every command in the README and in the guides is run, as it stands there, by a shell, in a folder with what it names.
 
 A block fenced with ```sh is run. The comment before it may say otherwise: `<!-- not run: why -->`, or
-`<!-- run with: options -->`, which are added to the block's first line because a user's data would take hours.
+`<!-- run with: options -->`, which are added to the block's first line because what stands there takes long.
 `results.md` is left out: its commands need recordings that are not in the repository, and say how they were run.
 """
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -22,8 +24,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(str(resources.files("avgn_edge"))) / "packaged" / "sample.mp4"
 FENCE = re.compile(r"(?:^<!--(?P<note>[^>]*)-->\n)?^```sh\n(?P<script>.*?)^```$", re.MULTILINE | re.DOTALL)
-CLIPS = 48
-"""Of the set that commands call `digits`: calibration wants 40."""
+CLIPS = 8
+"""Of the set that commands call `digits`."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,16 @@ def things(tiny_export, tiny_model, tmp_path_factory):
     for name in ("clip.mp4", "a.mp4", "b.mp3", "clips/one.mp4", "clips/more/two.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(SAMPLE, folder / name)
+    digits = tuple(str(digit) for digit in range(len(tiny_model.settings.labels)))  # some of those of the set
+    model = copy.deepcopy(tiny_model)
+    model.settings = replace(model.settings, labels=digits)
+    save(model, folder / "checkpoint.safetensors")
     shutil.copytree(tiny_export.bundle.path, folder / "my-bundle")
+    manifest = folder / "my-bundle" / "manifest.json"
+    written = json.loads(manifest.read_text())
+    written["labels"] = list(digits)
+    manifest.write_text(json.dumps(written))
     (folder / "examples").symlink_to(ROOT / "examples")
-    save(tiny_model, folder / "checkpoint.safetensors")
     run(f"avgn-edge synth -o digits --clips {CLIPS} --seed 1", folder)
     return folder
 
