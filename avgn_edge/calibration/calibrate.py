@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 import avgn_edge
 from avgn_edge.bundle.exits import ExitTable, OperatingPoint
-from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.bundle.manifest import GRAPHS, Manifest
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.exits import calibrate_exits, fitting
 from avgn_edge.calibration.judge import WHOLE, Agreement, compare
 from avgn_edge.calibration.measure import Failed, Measured, measure, truth_of
-from avgn_edge.calibration.precisions import INT8_GRAPHS, GraphReport, Made, Progress, add_precisions, keep_precisions
+from avgn_edge.calibration.precisions import GraphReport, Made, Progress, add_precisions, keep_precisions
 from avgn_edge.datasets import DataSet, LabelledClip
 from avgn_edge.errors import BundleError, DataError
 
@@ -98,7 +98,7 @@ def _alone(bundle: Bundle) -> list[tuple[str, str]]:
     """What to judge on a few clips: each graph in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
     if "fp32" not in bundle.precisions:
         return []
-    wanted = [("int8", graph) for graph in INT8_GRAPHS] + [("fp16", WHOLE)]
+    wanted = [("int8", graph) for graph in GRAPHS] + [("fp16", WHOLE)]
     return [pair for pair in wanted if pair[0] in bundle.precisions]
 
 

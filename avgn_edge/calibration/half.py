@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-LEAST = 1024
-"""Elements below which a weight is not worth halving."""
 LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -40,25 +38,6 @@ def to_half(graph: Graph) -> bytes:
         warnings.simplefilter("ignore")  # one for every weight too small for a half
         half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
     return compact(half)
-
-
-def half_weights(graph: Graph) -> bytes:
-    """Return the graph in float32, its large weights stored in float16: engines widen them once, when they open it.
-
-    Weights that half precision cannot hold stay as they are.
-    """
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
-
-    model = read_graph(graph)
-    for tensor, value in list(_floats(model)):
-        if value.size < LEAST or not np.abs(value).max() <= LARGEST:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}.half"))
-        model.graph.node.insert(
-            0, helper.make_node("Cast", [f"{name}.half"], [name], name=f"{name}.widen", to=TensorProto.FLOAT)
-        )
-    return compact(model)
 
 
 def _floats(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, NDArray[np.float32]]]:

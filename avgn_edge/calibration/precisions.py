@@ -16,7 +16,7 @@ from avgn_edge.bundle.manifest import GRAPHS, INT8_VARIANTS, GraphFile
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
 from avgn_edge.calibration.activations import Activations
-from avgn_edge.calibration.half import half_weights, to_half
+from avgn_edge.calibration.half import to_half
 from avgn_edge.calibration.quantise import Inputs, Quantiser
 from avgn_edge.calibration.sensitivity import Sensitivity, find_sensitive
 from avgn_edge.datasets import LabelledClip
@@ -27,8 +27,6 @@ from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.engines.engine import Session
 from avgn_edge.runtime.graphs import Sessions
 
-INT8_GRAPHS = GRAPHS
-"""What is quantised; the weights of any other would be halved. What each gains and costs is in docs/results.md."""
 DEVICE = "cpu"
 WATCHED = 4
 """Of so many recorded clips one gives no ranges: on its inputs the graphs are judged."""
@@ -163,9 +161,6 @@ def _int8(
     found: dict[str, Sensitivity] = {}
     for at, graph in enumerate(GRAPHS):
         path = source.graph_bytes_path("fp32", graph)
-        if graph not in INT8_GRAPHS:
-            contents["int8"][graph] = half_weights(path)
-            continue
         quantiser = Quantiser(path, samples[graph])
         found[graph] = find_sensitive(quantiser, judged[graph])
         for variant in INT8_VARIANTS:
@@ -173,7 +168,7 @@ def _int8(
             contents[folder][graph] = quantiser.quantise(variant, found[graph].keep_float)
         progress("int8", at + 1, len(GRAPHS))
     record["int8"] = {
-        "ranges_from": {graph: len(samples[graph]) for graph in INT8_GRAPHS},
+        "ranges_from": {graph: len(samples[graph]) for graph in GRAPHS},
         "sensitivity": {graph: one.to_dict() for graph, one in found.items()},
     }
     return contents

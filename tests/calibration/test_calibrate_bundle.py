@@ -22,7 +22,7 @@ from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration import calibrate as calibrate_module
 from avgn_edge.calibration.calibrate import calibrate
 from avgn_edge.calibration.measure import Measured, measure
-from avgn_edge.calibration.precisions import INT8_GRAPHS, write_precisions
+from avgn_edge.calibration.precisions import write_precisions
 from avgn_edge.cli import main
 from avgn_edge.datasets import read_dataset
 from avgn_edge.errors import BundleError, DataError
@@ -72,8 +72,8 @@ def test_the_bundle_holds_every_precision_and_each_encoder_for_each_kind_of_devi
     opened = Bundle.open(done.bundle.path, verify="all")
     assert opened.precisions == ("fp32", "fp16", "int8")
     assert {name: set(graphs) for name, graphs in opened.manifest.int8_variants.items()} == {
-        "s8s8": set(INT8_GRAPHS),
-        "symmetric": set(INT8_GRAPHS),
+        "s8s8": set(GRAPHS),
+        "symmetric": set(GRAPHS),
     }
     for precision in ("fp16", "int8"):
         for graph in GRAPHS:
@@ -121,7 +121,7 @@ def test_the_report_covers_each_graph_and_judges_on_clips_that_gave_no_ranges(do
     assert [(row.precision, row.graph) for row in done.graphs] == [(p, g) for p in ("fp16", "int8") for g in GRAPHS]
     assert all(row.error is not None and np.isfinite(row.error) for row in done.graphs)
     assert done.agreements["int8"].clips == CLIPS - CLIPS // 4
-    assert set(done.alone) == {("int8", graph) for graph in INT8_GRAPHS} | {("fp16", "all six")}
+    assert set(done.alone) == {("int8", graph) for graph in GRAPHS} | {("fp16", "all six")}
     assert done.clips == CLIPS
     assert done.failed == ()
 
