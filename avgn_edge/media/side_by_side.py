@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_DECODERS: Final = 4
 """Each holds up to 16 pictures and its file open: at 3840 × 2160 some 200 MB."""
+LARGEST_SHARED: Final = 4096 * 2304 // 1_000
+"""Kilopixels. Of larger frames one decoder alone takes much memory: 800 MB at 7680 × 4320."""
 LONG_RUN_FRAMES: Final = 12
 """Where a frame takes a run of more than this on average, decoders use threads across frames, else inside them."""
 WORTH_A_DECODER: Final = 20_000
@@ -57,7 +59,7 @@ class SideBySide:
         self._another = another
         self._geometry = geometry
         self._decoders = [_Decoder(first, geometry)]
-        self._most = decoders
+        self._most = decoders if first.kilopixels <= LARGEST_SHARED else 1
         self._threads: Threads | None = None
         self._wanted_s: list[float] = []
         self._kept = _Kept()

@@ -68,7 +68,8 @@ class VideoTrack:
         self._clock = Clock(time_base, self.origin_s / time_base)
         rate = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
         self._frame_ticks = self._clock.span(float(1 / rate))
-        self._kilopixels = max(1, stream.width * stream.height // 1_000)
+        self.kilopixels: Final = max(1, stream.width * stream.height // 1_000)
+        """Thousands of pixels of a frame."""
         self.index: Final = VideoIndex(container, stream)
         self._patience = self._clock.span(PATIENCE_S)
         self.display_size: tuple[int, int] | None = None
@@ -173,7 +174,7 @@ class VideoTrack:
         work = 0
         for wanted in map(self._clock.ticks, times_s):
             if here is None or known_to is None or not here <= wanted <= known_to:
-                work += self._way(None if self._drained and here == self._tick else here, wanted).work(self._kilopixels)
+                work += self._way(None if self._drained and here == self._tick else here, wanted).work(self.kilopixels)
             work += self.work_of_converting
             here = known_to = wanted
         return work
@@ -181,7 +182,7 @@ class VideoTrack:
     @property
     def work_of_converting(self) -> int:
         """How long seeking to a frame and converting it takes, in the unit of `work`."""
-        return Way(FRAMES_A_FRAME, 0).work(self._kilopixels)
+        return Way(FRAMES_A_FRAME, 0).work(self.kilopixels)
 
     def on_the_way(self, time_s: float, to_s: float) -> bool:
         """Tell whether decoding from here to what is shown at `to_s` comes by what is shown at `time_s`."""
@@ -209,7 +210,7 @@ class VideoTrack:
         self._forget()
         self._moved, self._at_start = True, False
         look = CheapFrame(self._container, self._stream, self.index, self._clock, self._frame_ticks)
-        return look.of(span, self._kilopixels)
+        return look.of(span, self.kilopixels)
 
     def _way(self, here: int | None, wanted: int) -> Way:
         """Return what is decoded to reach `wanted` from `here`, or from a key frame."""

@@ -134,3 +134,11 @@ def test_damage_is_counted_wherever_it_is_met():
         one.frames(range(16))
         assert any("damaged" in warning for warning in one.warnings)
         assert any("damaged" in warning for warning in two.warnings)
+
+
+def test_large_frames_are_for_one_decoder(monkeypatch, threads):
+    monkeypatch.setattr(side_by_side, "LARGEST_SHARED", MANY.size[0] * MANY.size[1] // 1_000 - 1)
+    with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
+        clip.frames(range(16))
+        assert len(clip._video._decoders) == 1
+    assert len(threads) == 1
