@@ -136,7 +136,7 @@ class SideBySide:
         will not do.
         """
         self._choose_threads()
-        found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.taken(times_s)))
+        found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.of(times_s)))
         shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
         groups = deque(list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s)))
         count = min(self._most, len(groups)) if deadline is None else 1
@@ -146,6 +146,7 @@ class SideBySide:
             # The one that stands nearest goes on.
             decoder = min(self._decoders, key=lambda decoder: decoder.track.work([shots[0].time_s]))
             decoder.read(shots, found, deadline, self._kept)
+        self._kept.drop(times_s)
         return found
 
     def close(self) -> None:
@@ -231,9 +232,14 @@ class _Kept:
         if frame is not None and (len(self._frames) + 1) * frame.width * frame.height * 3 // 2 <= MOST_KEPT_BYTES:
             self._frames[time_s] = frame
 
-    def taken(self, times_s: Iterable[float]) -> dict[float, av.VideoFrame]:
-        """Give out those of these times, and keep them no longer."""
-        return {time_s: self._frames.pop(time_s) for time_s in dict.fromkeys(times_s) if time_s in self._frames}
+    def of(self, times_s: Iterable[float]) -> dict[float, av.VideoFrame]:
+        """Return those of these times."""
+        return {time_s: self._frames[time_s] for time_s in times_s if time_s in self._frames}
+
+    def drop(self, times_s: Iterable[float]) -> None:
+        """Keep those of these times no longer."""
+        for time_s in times_s:
+            self._frames.pop(time_s, None)
 
     def clear(self) -> None:
         """Keep none."""

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.errors import AvgnEdgeError, ClipError
-from avgn_edge.terminal.interruption import SIGNALS
+from avgn_edge.signals import SIGNALS
 from avgn_edge.terminal.job import Failure
 from avgn_edge.terminal.lines import one_line
 
