@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avgn_edge.lazy import lazily
+
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle
     from avgn_edge.errors import AvgnEdgeError, BudgetError, BundleError, ClipError, DataError, DeviceError
@@ -60,11 +62,5 @@ _HOMES = {
     "open_clip": "media.opening",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import public names when they are first used, so that `import avgn_edge` costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - that is the point
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+# Importing avgn_edge costs nothing.
+__getattr__ = lazily(__name__, _HOMES)

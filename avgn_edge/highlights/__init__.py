@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avgn_edge.lazy import lazily
+
 if TYPE_CHECKING:
     from avgn_edge.highlights.result import Highlights, Segment, Timeline
     from avgn_edge.highlights.search import find
@@ -19,11 +21,5 @@ _HOMES = {
     "Timeline": "result",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import public names when they are first used: PyAV takes time that `--help` does not need."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+# PyAV takes time that `--help` does not need.
+__getattr__ = lazily(__name__, _HOMES)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from av.stream import Disposition
-
 from avgn_edge.highlights.timecode import FrameRate
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.source import CHECK_FILE, Source
+from avgn_edge.media.streams import moving_pictures, preferred
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from avgn_edge.highlights.source import VideoSource
 
-_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
 SOUND_RATE = FrameRate(Fraction(25))
 """What a file without video is counted in."""
 
@@ -38,12 +36,8 @@ class Facts:
 
 def best_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
     """Return the video and the sound that players would play; a cover is no video."""
-    moving = [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
-    best = container.streams.best("video")
-    video = next((stream for stream in moving if best is not None and stream.index == best.index), (*moving, None)[0])
-    best = container.streams.best("audio")
-    audio = next((each for each in container.streams.audio if best is not None and each.index == best.index), None)
-    return video, audio
+    video = preferred(container, "video", moving_pictures(container))
+    return video, preferred(container, "audio", container.streams.audio)
 
 
 def facts_of(source: VideoSource) -> Facts:

@@ -7,8 +7,6 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
-from av.stream import Disposition
-
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError
 from avgn_edge.media.audio import AudioTrack
@@ -22,6 +20,7 @@ from avgn_edge.media.segment import segment_of
 from avgn_edge.media.side_by_side import MOST_DECODERS, SideBySide
 from avgn_edge.media.sound import PlainSound
 from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
+from avgn_edge.media.streams import moving_pictures, preferred
 from avgn_edge.media.video import VideoTrack
 from avgn_edge.media.video_index import INDEXED_FORMATS
 
@@ -42,7 +41,6 @@ DEFAULT_REACH: Final = 1.0
 PLAYLISTS: Final = frozenset({"hls", "dash", "concat", "imf"})
 PLAIN_AUDIO: Final = frozenset({"wav", "w64", "flac", "ogg", "aiff", "au", "caf"})
 """Formats that libsndfile reads at any sample. MP3 it reads too, but writes complaints about it to stderr."""
-_PICTURE: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 def open_clip(
@@ -210,19 +208,17 @@ class _Parts:
         return False
 
     def _video_stream(self, container: InputContainer) -> VideoStream | None:
-        streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
+        streams = moving_pictures(container)
         known = [stream for stream in streams if _decodable(stream) and stream.width > 0 and stream.height > 0]
         if streams and not known:
             self.warnings.append("the video cannot be decoded: its codec is unknown or its header damaged")
-        best = container.streams.best("video")
-        return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+        return preferred(container, "video", known)
 
     def _audio_stream(self, container: InputContainer) -> AudioStream | None:
         known = [stream for stream in container.streams.audio if _decodable(stream)]
         if container.streams.audio and not known:
             self.warnings.append("the sound cannot be decoded: its codec is unknown")
-        best = container.streams.best("audio")
-        return next((stream for stream in known if best is not None and stream.index == best.index), (*known, None)[0])
+        return preferred(container, "audio", known)
 
 
 def _stream(container: InputContainer, index: int) -> VideoStream:

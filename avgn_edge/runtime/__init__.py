@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avgn_edge.lazy import lazily
+
 if TYPE_CHECKING:
     from avgn_edge.runtime.budget import Budget
     from avgn_edge.runtime.recognizer import Recognizer
@@ -11,11 +13,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Recognizer", "Result"]
 
-
-def __getattr__(name: str) -> object:
-    """Import public names when they are first used: reading a budget needs neither NumPy nor PyAV."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    return getattr(import_module(f"{__name__}.{name.lower()}"), name)
+# Reading a budget needs neither NumPy nor PyAV.
+__getattr__ = lazily(__name__, {name: name.lower() for name in __all__})

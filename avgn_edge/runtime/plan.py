@@ -66,6 +66,11 @@ def plan(
     return Plan(0, 0)
 
 
+def plan_of(strategy: Strategy, ledger: Ledger, moments: int) -> Plan:
+    """What a strategy comes to with what is left in the ledger after listening."""
+    return plan(ledger, moments, strategy.glances, strategy.looks, strategy.points, strategy.most_macs)
+
+
 def sure_glances(ledger: Ledger, strategy: Strategy, moments: int, *, sound: bool) -> int:
     """How many glances are certain to follow listening, whatever turns out to be heard; 0 where listening may end all.
 
@@ -74,7 +79,7 @@ def sure_glances(ledger: Ledger, strategy: Strategy, moments: int, *, sound: boo
 
     def glances(heard: int) -> int:
         listened = ledger.after(Run("audio_encoder", heard)) if heard else ledger
-        planned = plan(listened, moments, strategy.glances, strategy.looks, strategy.points, strategy.most_macs)
+        planned = plan_of(strategy, listened, moments)
         may_end = heard and strategy.rules.at(planned.glances).threshold(LISTENED) <= 1.0
         return 0 if may_end else planned.glances
 
@@ -88,7 +93,7 @@ def graphs_within(ledger: Ledger, strategy: Strategy, moments: int) -> tuple[str
     planned = Plan(strategy.glances, strategy.looks)
     if not ledger.timed:
         listened = ledger.after(Run("audio_encoder", moments))
-        planned = plan(listened, moments, strategy.glances, strategy.looks, strategy.points, strategy.most_macs)
+        planned = plan_of(strategy, listened, moments)
     if planned.looks:
         return GRAPHS
     return GRAPHS[:2] if planned.glances else GRAPHS[:1]

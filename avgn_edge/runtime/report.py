@@ -7,8 +7,8 @@ import numpy as np
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.media.ahead import AheadClip
 from avgn_edge.media.clip import Clip
-from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN, Ledger
 from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
 from avgn_edge.runtime.steps import State
@@ -49,7 +49,7 @@ def report(
 
 def _moments(clip: Clip, state: State, manifest: Manifest) -> tuple[MomentReport, ...]:
     given, side = manifest.preprocessing, float(manifest.settings.patch_size)
-    geometry = FrameGeometry(given.resize, given.frame_size)
+    geometry = frame_geometry(given)
     ranks = {moment: rank for rank, moment in enumerate(state.corners)}
     rows = []
     for moment in clip.moments:

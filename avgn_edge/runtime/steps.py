@@ -24,7 +24,7 @@ from avgn_edge.runtime.engines.engine import Kept
 from avgn_edge.runtime.graphs import Flags, Floats, Graphs
 from avgn_edge.runtime.in_time import sound_limit, within_reach
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
-from avgn_edge.runtime.plan import Plan, look_runs, plan, sure_glances
+from avgn_edge.runtime.plan import Plan, look_runs, plan_of, sure_glances
 from avgn_edge.runtime.result import Exit
 from avgn_edge.runtime.strategy import Strategy
 
@@ -191,9 +191,7 @@ class StepLoop:
         wanted = self._strategy
         if self._ledger.timed:  # as much as the clock, which is asked before each step, leaves time for
             return Plan(wanted.glances, wanted.looks)
-        planned = plan(
-            self._ledger, len(self.state.glanced), wanted.glances, wanted.looks, wanted.points, wanted.most_macs
-        )
+        planned = plan_of(wanted, self._ledger, len(self.state.glanced))
         if self.state.heard.any() or planned.glances or planned.looks:
             return planned
         first = (Run("global_encoder"),) if wanted.glances else (Run("saliency"), *look_runs(glanced=False))

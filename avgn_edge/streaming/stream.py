@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from avgn_edge.errors import ClipError
-from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.result import ClassScore
 from avgn_edge.streaming.attend import Attending, bucket_size
 from avgn_edge.streaming.bucket import Bucket
@@ -67,7 +67,7 @@ class Stream:
         self._window = Window(manifest)
         self._attending = Attending(manifest, rules, settings.attention, self._window)
         self._finder = EventFinder(manifest.labels, settings.events, settings.epoch_s)
-        self._geometry = FrameGeometry(given.resize, given.frame_size)
+        self._geometry = frame_geometry(given)
         ahead_s = HALF_WINDOW_S + PATIENCE_S + settings.every_s
         # What is pushed at once may be more than what a moment waits for.
         self._sound = SoundRing(2 * ahead_s + PIECE_S)
