@@ -12,10 +12,10 @@ import av.error
 
 from avgn_edge.errors import ClipError
 from avgn_edge.highlights.result import Cut
-from avgn_edge.highlights.streams import best_streams
 from avgn_edge.media.clock import Clock
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.source import CHECK_FILE, Source
+from avgn_edge.media.streams import best_streams
 from avgn_edge.whole_file import whole
 
 if TYPE_CHECKING:

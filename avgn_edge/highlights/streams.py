@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 from avgn_edge.highlights.timecode import FrameRate
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.source import CHECK_FILE, Source
-from avgn_edge.media.streams import moving_pictures, preferred
+from avgn_edge.media.streams import best_streams
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
-
     from avgn_edge.highlights.source import VideoSource
 
 SOUND_RATE = FrameRate(Fraction(25))
@@ -32,12 +28,6 @@ class Facts:
     has_video: bool
     channels: int
     """Of sound; 0 without any."""
-
-
-def best_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
-    """Return the video and the sound that players would play; a cover is no video."""
-    video = preferred(container, "video", moving_pictures(container))
-    return video, preferred(container, "audio", container.streams.audio)
 
 
 def facts_of(source: VideoSource) -> Facts:

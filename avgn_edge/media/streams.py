@@ -32,3 +32,9 @@ def preferred(
         if best is not None and stream.index == best.index:
             return stream
     return streams[0] if streams else None
+
+
+def best_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
+    """Return the video and the sound that players would play; a cover is no video."""
+    video = preferred(container, "video", moving_pictures(container))
+    return video, preferred(container, "audio", container.streams.audio)

@@ -15,6 +15,7 @@ from avgn_edge.media.faults import as_clip_error, reason
 from avgn_edge.media.live.address import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Address
 from avgn_edge.media.live.items import Piece
 from avgn_edge.media.source import MAX_PIXELS
+from avgn_edge.media.streams import best_streams
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -40,11 +41,9 @@ class AvConnection:
                 metadata_errors="replace",
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if address.live else None,
             )
-            self._streams: list[Stream] = [
-                *self._container.streams.video[:1],
-                *self._container.streams.audio[:1],
-            ]
-            self._video: Any = self._container.streams.video[0] if self._container.streams.video else None
+            video, sound = best_streams(self._container)
+            self._streams: list[Stream] = [stream for stream in (video, sound) if stream is not None]
+            self._video: Any = video
             if not self._streams:
                 self._container.close()
                 raise ClipError(address.name, "there is neither video nor sound in it", "give another source")
