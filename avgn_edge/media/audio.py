@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 PREROLL_S: Final = 0.5
 """Decoded and thrown away before a window: MP3 and Opus need what came before to sound right."""
 SEEK_S: Final = 5.0
-"""Reading on is cheaper than seeking across less than this."""
-HURRIED_SEEK_S: Final = 1.0
-"""The same against the clock: reading a second of AAC takes 0.4 ms, seeking in an indexed file 0.2 ms."""
+"""Reading on is cheaper than seeking across less than this, where a seek has to search."""
+INDEXED_SEEK_S: Final = 1.0
+"""The same with an index or against the clock: reading a second of AAC takes 0.4 ms, seeking in an index 0.2 ms."""
+RUN_IN_S: Final = 0.05
+"""Resampled before a window: more than the filter reaches back. What is decoded before that is thrown away."""
+TOGETHER_S: Final = 1.0
+"""Resampled at once: about a window."""
 GAP_S: Final = 0.02
 """A time stamp further than this from where the samples counted so far would put it is a gap; nearer is rounding."""
 
@@ -44,7 +48,9 @@ class AudioTrack:
         self._reopen = reopen
         time_base = stream.time_base or Fraction(1, 1_000_000)
         self._clock = Clock(time_base, origin_s / time_base)
+        self._origin_s = float(origin_s)
         self._tick_samples = float(time_base) * SAMPLE_RATE
+        self._indexed = len(stream.index_entries) > 0
         self._may_seek = True
         self.damaged = 0
         self.decoded = 0
@@ -55,7 +61,8 @@ class AudioTrack:
 
         Raises FFmpeg's errors only where nothing can be read.
         """
-        run = _Run(windows, self._clock)
+        run = _Run(windows, self._origin_s)
+        seek_s = INDEXED_SEEK_S if self._indexed or not windows.patient else SEEK_S
         packets = self._packets(0)
         landing: tuple[int, int] | None = None  # where a seek came from and must not land after
         while (packet := next(packets, None)) is not None:
@@ -76,7 +83,7 @@ class AudioTrack:
                 start = windows.next_needed(position)
                 if start is not None and end + PREROLL_S * SAMPLE_RATE < start:
                     run.end()
-                    if self._may_seek and start - end > (SEEK_S if windows.patient else HURRIED_SEEK_S) * SAMPLE_RATE:
+                    if self._may_seek and start - end > seek_s * SAMPLE_RATE:
                         target = start - round(PREROLL_S * SAMPLE_RATE)
                         packets, landing = self._packets(target), (position, target)
                     continue
@@ -125,7 +132,7 @@ class AudioTrack:
     def _position(self, packet: Packet[AudioStream]) -> int | None:
         if packet.pts is None:
             return None
-        return round(self._clock.seconds(packet.pts) * SAMPLE_RATE)
+        return round(packet.pts * self._tick_samples - self._origin_s * SAMPLE_RATE)
 
     def _length(self, packet: Packet[AudioStream]) -> int:
         """Return the 16 kHz samples in `packet`: two seconds, more than any codec packs, where it does not say."""
@@ -134,11 +141,11 @@ class AudioTrack:
 
 
 class _Run:
-    """Follows the time stamps: resamples what is continuous, leaves gaps empty."""
+    """Follows the time stamps: resamples what is continuous and near a window, leaves gaps empty."""
 
-    def __init__(self, windows: WindowBuffer, clock: Clock) -> None:
+    def __init__(self, windows: WindowBuffer, origin_s: float) -> None:
         self._windows = windows
-        self._clock = clock
+        self._origin_s = origin_s
         self._resampler: Resampler | None = None
         self._kind: tuple[str, str, int] | None = None
         self._due_s = 0.0
@@ -149,13 +156,18 @@ class _Run:
         """Write `frame` where its time stamp says, or right after the one before."""
         if frame.samples < 1 or frame.sample_rate < 1:
             return
+        # A frame counts in its own time base, which need not be its stream's; `time` is in seconds.
+        time_s = self._due_s if frame.time is None else frame.time - self._origin_s
+        length_s = frame.samples / frame.sample_rate
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        time_s = self._due_s if frame.pts is None else self._time_s(frame)
         if self._resampler is None or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
             self.end()
-            self._resampler, self._kind = Resampler(), kind
             self._due_s, self.position = time_s, round(time_s * SAMPLE_RATE)
-        self._due_s += frame.samples / frame.sample_rate
+            if self._is_wanted(length_s):
+                self._resampler, self._kind = Resampler(TOGETHER_S), kind
+        self._due_s += length_s
+        if self._resampler is None:
+            return
         ready = self._resampler.push(frame)
         if len(ready):
             self._windows.write(self.position, ready)
@@ -165,13 +177,12 @@ class _Run:
         """Write what the resampler still holds; the next frame starts afresh."""
         if self._resampler is not None:
             self._windows.write(self.position, self._resampler.end())
-        self._resampler = None
+            self._resampler = None
 
-    def _time_s(self, frame: AudioFrame) -> float:
-        # A frame counts in its own time base, which need not be its stream's.
-        base = frame.time_base or self._clock.time_base
-        pts = frame.pts or 0
-        return self._clock.seconds(pts if base == self._clock.time_base else pts * base / self._clock.time_base)
+    def _is_wanted(self, length_s: float) -> bool:
+        """Tell whether a window reaches into the next `length_s`, or begins before the filter has run in after it."""
+        start = self._windows.next_needed(self.position)
+        return start is None or start <= self.position + (length_s + RUN_IN_S) * SAMPLE_RATE
 
 
 def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:
