@@ -27,6 +27,17 @@ class Interruptible(Protocol):
         """While it is set, `frames` raises OutOfTime before its next packet. None: not such a clip after all."""
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """What a clip has besides that decodes, on cores that would be idle, more than it is asked for."""
+
+    def foresee(self, indices: Sequence[int]) -> None:
+        """Say which moments are likely to be asked for after the next call of `frames`, the likeliest first.
+
+        That call may decode some besides, and converts none of them.
+        """
+
+
 class ClipAround:
     """A `Clip` that asks another for everything."""
 
@@ -93,6 +104,11 @@ class ClipAround:
     def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
         """Return the frames of these moments, each uint8 [crop, crop, 3], RGB, upright, in that order."""
         return self._clip.frames(indices, deadline)
+
+    def foresee(self, indices: Sequence[int]) -> None:
+        """Tell the other clip, if it wants to know: see `Foreseeing`."""
+        if isinstance(self._clip, Foreseeing):
+            self._clip.foresee(indices)
 
     def close(self) -> None:
         """Close the other clip."""

@@ -58,6 +58,7 @@ class FileClip:
         self._warnings = list(warnings)
         self._frame_warnings: list[str] = []  # apart, for their place among the others must not depend on a thread
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self._likely: tuple[int, ...] = ()
         self._closed = False
         if video is not None:
             video.expect(map(self._file_s, range(len(moments))))
@@ -144,6 +145,13 @@ class FileClip:
             return 0
         return self._video.work(sorted(self._file_s(index) for index in indices))
 
+    def foresee(self, indices: Sequence[int]) -> None:
+        """Say which moments are likely to be asked for after the next call of `frames`, the likeliest first.
+
+        That call may decode some besides, on cores that would be idle, and converts none of them.
+        """
+        self._likely = tuple(indices)
+
     def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
         """Decode and convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
 
@@ -154,8 +162,10 @@ class FileClip:
             raise ClipError(self.name, "it has no video", "ask for its sound only")
         self._check_open()
         times_s = {index: self._file_s(index) for index in indices}
+        likely, self._likely = self._likely, ()
+        likely_s = [self._file_s(index) for index in likely if index not in times_s]
         with as_clip_error(self.name, CHECK_FILE):
-            shown = self._video.frames(sorted(times_s.values()), deadline)
+            shown = self._video.frames(sorted(times_s.values()), deadline, likely_s)
         for time_s in shown:
             self._check_end(self._video, time_s)
         found = {index: pixels for index, time_s in times_s.items() if (pixels := shown[time_s]) is not None}

@@ -5,6 +5,7 @@ Key frames are mostly one slice, which one core decodes however many there are; 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -48,6 +49,8 @@ class Shot(NamedTuple):
     alone: bool
     before: tuple[float, ...] = ()
     """What may be asked for later of the same group, since the shot before: frames that may lie on the way."""
+    likely: bool = False
+    """Not asked for yet: decoded, and not converted."""
 
 
 class SideBySide:
@@ -129,18 +132,23 @@ class SideBySide:
         convert = (len(times_s) - len(missing)) * self.first.work_of_converting
         return convert + min(decoder.track.work(missing) for decoder in self._decoders)
 
-    def frames(self, times_s: Sequence[float], deadline: float | None) -> dict[float, NDArray[np.uint8] | None]:
+    def frames(
+        self, times_s: Sequence[float], deadline: float | None, likely_s: Sequence[float] = ()
+    ) -> dict[float, NDArray[np.uint8] | None]:
         """Decode and convert the frames at `times_s`, never falling: uint8 [crop, crop, 3], None if nothing decodes.
 
         With a deadline, of `time.perf_counter`, one decoder works: `work` foretells what one takes. OutOfTime if that
-        will not do.
+        will not do. Without, decoders that would be idle decode the first of those that are likely to be asked for
+        next, and keep them.
         """
         self._choose_threads()
         found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.of(times_s)))
         shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
         groups = deque(list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s)))
+        likely = self._likely(likely_s, groups) if deadline is None else []
+        groups.extend([shot] for shot in likely)
         count = min(self._most, len(groups)) if deadline is None else 1
-        if count > 1 and self.work(times_s) > WORTH_A_DECODER:
+        if count > 1 and self.work([*times_s, *(shot.time_s for shot in likely)]) > WORTH_A_DECODER:
             self._share(groups, count, found)
         elif shots:
             # The one that stands nearest goes on.
@@ -165,6 +173,18 @@ class SideBySide:
             before = tuple(one for one in between if one not in asked and one not in self._kept)
             shots.append(Shot(time_s, self._is_alone(time_s), before))
         return shots
+
+    def _likely(self, times_s: Sequence[float], groups: Sequence[Sequence[Shot]]) -> list[Shot]:
+        """Return the first of `times_s` in other groups of pictures than `groups`: one for each decoder to spare."""
+        taken = {self.first.key_s(group[0].time_s) for group in groups}
+        spare = self._most - len(groups) if groups else 0
+        found: list[Shot] = []
+        for time_s in times_s:
+            key_s = self.first.key_s(time_s)
+            if len(found) < spare and key_s not in taken and time_s not in self._kept:
+                taken.add(key_s)
+                found.append(Shot(time_s, self._is_alone(time_s), likely=True))
+        return found
 
     def _share(self, groups: deque[list[Shot]], count: int, found: dict[float, NDArray[np.uint8] | None]) -> None:
         """Let `count` decoders take the next group of pictures each, as long as there are any."""
@@ -267,7 +287,11 @@ class _Decoder:
         """
         shown: int | None = None
         pixels: NDArray[np.uint8] | None = None
-        for time_s, alone, before in shots:
+        for time_s, alone, before, likely in shots:
+            if likely:
+                with contextlib.suppress(*LIBRARY_ERRORS):  # who asks for it will meet them
+                    kept.add(time_s, self.track.frame_at(time_s, alone=alone))
+                continue
             due = None if deadline is None else deadline - self._conversion_s
             for other_s in before:
                 if self.track.on_the_way(other_s, time_s):

@@ -28,7 +28,7 @@ class Sessions:
 
     def __init__(self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None) -> None:
         self._bundle = bundle
-        self._threads = threads
+        self._cores = threads or usable_cores()
         self._engine = engine
         self._precision = precision
         self._opened: dict[str, Session] = {}
@@ -55,11 +55,9 @@ class Sessions:
         In a thread, where there is a core for it. A GPU's are left alone: what they take to open is not on this core.
         """
         used = self._engine.report.used
-        if used not in {"cpu", "openvino:CPU"} or (self._threads or usable_cores()) < 2:
-            return
         with self._ahead:
             missing = tuple(graph for graph in graphs if graph not in self._asked)
-            if missing:
+            if missing and used in {"cpu", "openvino:CPU"} and self._cores > 1:
                 self._asked.update(missing)
                 self._opening = threading.Thread(
                     target=self._open_each, args=(missing, self._opening), name="avgn-edge-open"
@@ -86,8 +84,7 @@ class Sessions:
         """What the device profile of these sessions is kept under."""
         used = self._engine.report
         engine = f"{used.engine} {used.engine_version}"
-        threads = self._threads or usable_cores()
-        return ProfileKey(used.used, self._precision, threads, self._bundle.hash, engine, profile.processor())
+        return ProfileKey(used.used, self._precision, self._cores, self._bundle.hash, engine, profile.processor())
 
     @property
     def ready_sizes(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from avgn_edge.bundle.manifest import GRAPHS, Preprocessing
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.cores import usable_cores
 from avgn_edge.errors import BudgetError, BundleError
 from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.devices import choose_precision, open_engine
@@ -57,7 +58,7 @@ class Recognizer:
         self.bundle = bundle
         self.precision = precision
         self._engine = engine
-        self._threads, self._hwaccel = threads, hwaccel
+        self._decoders, self._hwaccel = threads or usable_cores(), hwaccel
         self._sessions: Sessions | None = Sessions(bundle, engine, precision, threads)
         self._pace = Pace()
         self._media = WarmMedia(bundle.manifest.preprocessing)
@@ -339,7 +340,7 @@ class Recognizer:
             self.manifest.preprocessing,
             source,
             sampling=sampling,
-            decoders=self._threads,
+            decoders=self._decoders,
             hwaccel=self._hwaccel,
         )
 

@@ -142,3 +142,55 @@ def test_large_frames_are_for_one_decoder(monkeypatch, threads):
         clip.frames(range(16))
         assert len(clip._video._decoders) == 1
     assert len(threads) == 1
+
+
+# ---- frames that are likely to be asked for next
+
+
+def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_converted(threads):
+    with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
+        clip.foresee([9, 13])
+        clip.frames([3])
+        assert (len(threads), clip.conversions) == (2, 1)
+        kept, decoded = set(clip._video._kept._frames), clip._video.decoded
+        assert kept == {clip.moments[9].time_s}  # as many as there are decoders to spare
+        assert number_of(clip.frames([9])[0]) == MANY.shown_at(clip.moments[9].time_s)
+        assert (clip._video.decoded, clip.conversions) == (decoded, 2)
+        clip.frames([5])  # what is foreseen counts for one call
+        assert not clip._video._kept._frames
+
+
+@pytest.mark.parametrize(("decoders", "deadline"), [(1, None), (2, float("inf"))])
+def test_nothing_more_is_decoded_by_one_decoder(decoders, deadline):
+    with open_clip(DATA["mp4"], decoders=decoders) as clip, open_clip(DATA["mp4"], decoders=1) as plain:
+        clip.foresee([9, 13])
+        clip.frames([3], deadline)
+        plain.frames([3])
+        assert clip._video.decoded == plain._video.decoded
+        assert not clip._video._kept._frames
+
+
+def test_what_is_likely_next_may_be_anything_that_may_be_asked_for():
+    with open_clip(DATA["mp4"], decoders=4) as clip:
+        clip.foresee([3, 3, 4, 15, 0])  # asked for already, the same group of pictures, and others
+        clip.frames([3])
+        assert number_of(clip.frames([3])[0]) == MANY.shown_at(clip.moments[3].time_s)
+        clip.foresee(range(16))
+        numbers = [number_of(pixels) for pixels in clip.frames(range(16))]
+        assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
+
+
+def test_a_likely_frame_that_does_not_decode_is_whoever_asks_for_its_error(monkeypatch):
+    real = VideoTrack.frame_at
+
+    def broken(self, time_s, *args, **kw):
+        if time_s > 15:
+            raise IndexError("broken")
+        return real(self, time_s, *args, **kw)
+
+    monkeypatch.setattr(VideoTrack, "frame_at", broken)
+    with open_clip(DATA["mp4"], decoders=2) as clip:
+        clip.foresee([12])
+        clip.frames([3])
+        with pytest.raises(ClipError, match="broken"):
+            clip.frames([12])

@@ -221,6 +221,48 @@ def test_an_account_looks_ahead_without_being_charged():
     assert (ledger.spent_macs, ledger.runs) == (0, [])
 
 
+class ForeseeingClip(AsideClip):
+    """Notes what it is told to be likely, and what was looked at before."""
+
+    def __init__(self, heard, **kind):
+        super().__init__(heard, **kind)
+        self.foreseen: list[tuple[int, ...]] = []
+        self.calls: list[list[int]] = []
+        self._told = ()
+
+    def foresee(self, indices):
+        self._told = tuple(indices)
+
+    def frames(self, indices, deadline=None):
+        self.foreseen.append(self._told)
+        self.calls.append(list(indices))
+        self._told = ()
+        return super().frames(indices, deadline)
+
+
+def test_what_may_be_looked_at_next_is_foreseen_once_a_look_was_not_enough():
+    steps, _, clip = run(ForeseeingClip, glances=4, looks=8, thresholds=(1.0,), seed=3)
+    order = sorted((moment for moment in steps[-1].moments if moment.rank is not None), key=lambda moment: moment.rank)
+    glanced_first = set(fake_manifest(REAL_COST).preprocessing.glance_order[:4])
+    unseen = [moment.index for moment in order if moment.index not in glanced_first]
+    assert len(unseen) >= 3
+    looks = [at for at, asked in enumerate(clip.calls) if not glanced_first & set(asked)]
+    assert [clip.calls[at] for at in looks] == [[index] for index in unseen]
+    for at, index in zip(looks, unseen, strict=True):
+        rest = unseen[unseen.index(index) + 1 :]
+        assert list(clip.foreseen[at]) == ([] if index == order[0].index else rest)
+
+
+@pytest.mark.parametrize("budget", ["1000s", None])
+def test_against_the_clock_nothing_is_foreseen(budget):
+    manifest = fake_manifest(REAL_COST)
+    clip = ForeseeingClip(np.array(HEARD), seed=3)
+    recognizer = AtRisk(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
+    recognizer.thresholds = (1.0,)
+    assert recognizer.classify(clip, budget, glances=4, looks=8).budget.looks == 8
+    assert any(clip.foreseen) == (budget is None)
+
+
 # ---- a real network and real files ----------------------------------------------------------------------------------
 
 
