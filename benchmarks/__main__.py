@@ -5,7 +5,8 @@
 Makes its own clips, the same each time, and keeps them in `--work` (2 GB; with --all 9 GB). On each of them, in turn
 and in one process that is warm: ours at several budgets; what PyAV and what torchcodec give to the same network in
 PyTorch; and under each of ours the same frames, windows and graphs by themselves. Before that fresh processes, and a
-folder. What answer comes out means nothing here: the clips show no digit.
+folder. Most clips show no digit: the answer means nothing, is never sure, and all looks are taken, the dearest case.
+Those called `-digit` are recognised at the first look.
 """
 
 from __future__ import annotations

@@ -39,6 +39,22 @@ class _Scene:
     """Where the thing is, 0…1 of the frame: [2, 2]."""
 
 
+class SensorNoise:
+    """What a sensor adds to the luma of a frame; equal seeds add equal noise."""
+
+    def __init__(self, width: int, height: int, seed: int) -> None:
+        self._size = width, height
+        rng = np.random.default_rng((seed, 1))
+        self._noise = rng.normal(0, NOISE, (height + _SLACK, width + _SLACK)).round().astype(np.int16)
+        self._rolls = np.random.default_rng((seed, 2))
+
+    def on(self, luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the luma of the next frame, uint8 [H, W], with noise."""
+        width, height = self._size
+        x, y = self._rolls.integers(_SLACK, size=2)
+        return np.clip(luma + self._noise[x : x + height, y : y + width], 0, 255).astype(np.uint8)
+
+
 class Scenery:
     """An endless picture of one size; equal seeds show equal pictures."""
 
@@ -46,17 +62,15 @@ class Scenery:
         self._size = width, height
         self._seed = seed
         self._photos = [Image.fromarray(own.draw_texture(f"benchmarks/{seed}/{at}")) for at in range(_TEXTURES)]
-        rng = np.random.default_rng((seed, 1))
-        self._noise = rng.normal(0, NOISE, (height + _SLACK, width + _SLACK)).round().astype(np.int16)
 
     def frames(self, count: int, rate: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the first `count` frames at `rate` a second: uint8 [H · 3 / 2, W], the planes of yuv420p."""
         a_scene = round(SCENE_S * rate)
-        rng = np.random.default_rng((self._seed, 2))
+        noise = SensorNoise(*self._size, self._seed)
         for number in range(count):
             if number % a_scene == 0:
                 scene = self._scene(number // a_scene)
-            yield self._frame(scene, (number % a_scene) / a_scene, rng.integers(_SLACK, size=2))
+            yield self._frame(scene, (number % a_scene) / a_scene, noise)
 
     def _scene(self, number: int) -> _Scene:
         rng = np.random.default_rng((self._seed, 3, number))
@@ -74,7 +88,7 @@ class Scenery:
         view = np.column_stack((rng.random((2, 2)), rng.uniform(0.8, 1.2, 2)))
         return _Scene(_planes(mosaic), _planes(thing), view, rng.random((2, 2)))
 
-    def _frame(self, scene: _Scene, share: float, roll: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _frame(self, scene: _Scene, share: float, noise: SensorNoise) -> NDArray[np.uint8]:
         width, height = self._size
         x, y, zoom = scene.view[0] + share * (scene.view[1] - scene.view[0])
         place = scene.way[0] + share * (scene.way[1] - scene.way[0])
@@ -86,9 +100,7 @@ class Scenery:
             seen = plane.resize((width // part, height // part), Image.Resampling.BILINEAR, box)
             seen.paste(thing, (int(place[0] * (width // part)), int(place[1] * (height // part))))
             drawn.append(np.asarray(seen))
-        noise = self._noise[roll[0] : roll[0] + height, roll[1] : roll[1] + width]
-        luma = np.clip(drawn[0] + noise, 0, 255).astype(np.uint8)
-        return np.concatenate([luma, *(plane.reshape(-1, width) for plane in drawn[1:])])
+        return np.concatenate([noise.on(drawn[0]), *(plane.reshape(-1, width) for plane in drawn[1:])])
 
 
 def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
