@@ -81,6 +81,11 @@ class FileClip:
         return 0 if self._video is None else self._video.conversions
 
     @property
+    def decoded(self) -> int:
+        """How many frames decoders gave, wanted or on the way to one."""
+        return 0 if self._video is None else self._video.decoded
+
+    @property
     def decoder(self) -> str | None:
         """What decodes the video: the codec, and in brackets the device if one does, "h264 (cuda)"."""
         return None if self._video is None else self._video.decoder

@@ -13,7 +13,6 @@ from avgn_edge.bundle.exits import GLANCED, LISTENED
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.media.ahead import AheadClip
-from avgn_edge.media.around import Foreseeing
 from avgn_edge.media.clip import Clip
 from avgn_edge.media.limit import OutOfTime
 from avgn_edge.media.logmel import log_mel
@@ -284,7 +283,7 @@ class StepLoop:
 
         Not before the first look, after which most clips end: of those that go on, four of five go on after the next.
         """
-        if isinstance(self._clip, Foreseeing) and self.state.corners and not self._ledger.timed:
+        if isinstance(self._clip, AheadClip) and self.state.corners:
             self._clip.foresee([moment for moment in moments if not self.state.glanced[moment]])
 
     def _in_time(self, moments: Sequence[int]) -> bool:

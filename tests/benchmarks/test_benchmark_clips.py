@@ -100,6 +100,40 @@ def test_a_clip_that_fails_leaves_nothing_behind(small_spec, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_frame_is_one_slice_on_any_machine(described):
+    spec, path = described
+    if spec.codec != "h264":
+        pytest.skip("x265 writes one slice unless it is told otherwise")
+    with av.open(str(path)) as container:
+        packet = next(packet for packet in container.demux(video=0) if packet.is_keyframe)
+    data, at, slices = bytes(packet), 0, 0
+    while at < len(data):  # each unit of MP4's H.264 follows its length
+        length = int.from_bytes(data[at : at + 4], "big")
+        slices += data[at + 4] & 31 == 5  # of a key frame
+        at += 4 + length
+    assert slices == 1
+
+
+def test_the_recording_is_what_the_packaged_network_recognises_wherever_its_moments_lie(tmp_path):
+    from avgn_edge.datasets import LabelledClip
+    from avgn_edge.runtime.recognizer import Recognizer
+    from benchmarks.reach import strayed
+
+    spec = ClipSpec(12, 360, "h264", 2, 1.0, shows_digit=True)
+    assert spec.name == "12s-360p-h264-2s-digit"
+    with Recognizer.open(device="cpu") as recognizer:
+        path = made(spec, tmp_path)
+        result = recognizer.classify(path)
+        centre, anywhere = (
+            strayed(recognizer, LabelledClip(path, "a clip", ("6",)), reach, exit_risk=None) for reach in (0.0, 1.0)
+        )
+    assert (result.label, result.exit) == ("6", "confident")
+    assert centre.right
+    assert anywhere.right
+    assert centre.strayed == pytest.approx(0, abs=1e-6) != anywhere.strayed
+    assert anywhere.decoded < centre.decoded
+
+
 def test_all_holds_the_default_and_every_combination_under_names_of_their_own():
     assert set(DEFAULT) < set(ALL)
     assert len({spec.name for spec in ALL}) == len(ALL) == 3 * 3 * 2 * 2 + 4

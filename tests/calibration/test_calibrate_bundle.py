@@ -27,6 +27,7 @@ from avgn_edge.cli import main
 from avgn_edge.datasets import read_dataset
 from avgn_edge.errors import BundleError, DataError
 from avgn_edge.runtime.recognizer import Recognizer
+from avgn_edge.terminal import export as export_command
 
 CLIPS = 48
 MEASURED: dict[int, Measured] = {}
@@ -212,6 +213,24 @@ def test_export_refuses_int8_without_clips_before_it_begins(capfd, tmp_path):
     assert capfd.readouterr().err == (
         "error: precision int8: its ranges come from clips: give some with --calibration-data PATH\n"
     )
+
+
+def test_export_with_clips_writes_a_calibrated_bundle(done, tiny_export, table, capfd, monkeypatch, tmp_path):
+    """From the checkpoint's graphs on: making those takes most of a minute, and tests/export does it."""
+    monkeypatch.setattr(export_command, "_export", lambda *_asked: tiny_export)
+    monkeypatch.setattr(calibrate_module, "measure", lambda *_args, **_named: MEASURED[0])
+    target = tmp_path / "bundle"
+    asked = ["--calibration-data", str(table), "--threads", "1", "-o", str(target)]
+    assert main(["export", str(tmp_path / "made.pt"), *asked]) == 0
+    told = capfd.readouterr().out
+    assert "error on cpu" in told  # what export shows
+    assert "saliency" in told
+    assert "exit risk" in told  # and what calibrate does
+    opened = Bundle.open(target, verify="all")
+    assert opened.precisions == ("fp32", "fp16", "int8")
+    assert set(opened.manifest.exits.tables) == {"fp32", "int8"}
+    for graph in GRAPHS:  # the same clips give the same graphs, whichever command it was
+        assert opened.manifest.graphs["int8"][graph].sha256 == done.bundle.manifest.graphs["int8"][graph].sha256
 
 
 def test_info_tells_what_was_calibrated(done, capfd):
