@@ -48,9 +48,20 @@ def export_graph(spec: GraphSpec, model: AVGN, path: Path) -> onnx.ModelProto:
             verbose=False,
         )
     proto = onnx.load(path)
+    _forget_where_it_was_made(proto)
+    onnx.save(proto, path)
     onnx.checker.check_model(proto, full_check=True)
     _check(spec, proto)
     return proto
+
+
+def _forget_where_it_was_made(proto: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: each node carries a stack trace, with the paths of the machine that exported it."""
+    del proto.metadata_props[:], proto.graph.metadata_props[:]
+    values = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
+    for noted in (*proto.graph.node, *proto.graph.initializer, *values):
+        noted.doc_string = ""
+        del noted.metadata_props[:]
 
 
 def _check(spec: GraphSpec, proto: onnx.ModelProto) -> None:
