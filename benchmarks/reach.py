@@ -2,8 +2,8 @@
 
     python -m benchmarks.reach --data DIR [--reach 0 0.25 0.5 0.75 1] [--model BUNDLE] [--precision P] [--exit-risk R]
 
-0 is the paper's rule, the centre of each bin. `decoded` is how many frames the decoder gave for those that were glanced
-at, what it dropped not counted; milliseconds are medians of a clip's, and mean something on a quiet machine only.
+0 is the paper's rule, the centre of each bin. *Frames decoded* are what the decoder gave on the way to those that were
+glanced at, without what it dropped; milliseconds are medians of a clip's, and mean something on a quiet machine only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from avgn_edge.datasets import LabelledClip, read_dataset
 from avgn_edge.media import open_clip
+from avgn_edge.media.decode_plan import Span
 from avgn_edge.media.file_clip import FileClip
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.recognizer import Recognizer
@@ -59,20 +60,16 @@ def strayed(recognizer: Recognizer, clip: LabelledClip, reach: float, exit_risk:
         assert isinstance(opened, FileClip)
         result = recognizer.classify(opened, exit_risk=exit_risk)
         seen = [at for at, moment in enumerate(result.moments) if moment.glanced]
-        off = [abs(2 * opened.moments[at].time_s - _bin_sum_s(opened, at)) for at in seen]
-        width_s = opened.duration_s / given.moments
+        bins = [Span.of(opened.moments[at], 1) for at in seen]
+        off_s = [abs(opened.moments[at].time_s - whole.centre_s) for at, whole in zip(seen, bins, strict=True)]
+        half_s = opened.duration_s / given.moments / 2
         return Strayed(
             result.label in clip.labels,
             len(seen),
             opened.decoded,
-            statistics.mean(off) / width_s if seen and width_s else 0.0,
+            statistics.mean(off_s) / half_s if seen and half_s else 0.0,
             result.timing_ms.total,
         )
-
-
-def _bin_sum_s(clip: FileClip, at: int) -> float:
-    """Twice the centre of a moment's bin."""
-    return clip.moments[at].bin_start_s + clip.moments[at].bin_end_s
 
 
 def _row(runs: Sequence[Strayed]) -> tuple[str, ...]:

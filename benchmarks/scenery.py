@@ -51,8 +51,8 @@ class SensorNoise:
     def on(self, luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the luma of the next frame, uint8 [H, W], with noise."""
         width, height = self._size
-        x, y = self._rolls.integers(_SLACK, size=2)
-        return np.clip(luma + self._noise[x : x + height, y : y + width], 0, 255).astype(np.uint8)
+        down, across = self._rolls.integers(_SLACK, size=2)
+        return np.clip(luma + self._noise[down : down + height, across : across + width], 0, 255).astype(np.uint8)
 
 
 class Scenery:

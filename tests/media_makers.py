@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -161,3 +162,22 @@ def _sound_frames(sound):
         frame.time_base = Fraction(1, sound.rate)
         frame.pts = start + round(sound.start_s * sound.rate)
         yield frame
+
+
+def song_with_cover() -> bytes:
+    """Two seconds of MP3, 440 Hz, with a picture of 64 × 64 attached."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp3") as output:
+        sound = output.add_stream("libmp3lame", rate=44_100)
+        cover = output.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        for start in range(0, 88_200, 1152):
+            frame = av.AudioFrame.from_ndarray(
+                tone(440, 2, 44_100)[start : start + 1152].T.copy(), format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.pts = 44_100, start
+            output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    return buffer.getvalue()

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from media_makers import SoundSpec, VideoSpec, click, make_media, tone
+from media_makers import SoundSpec, VideoSpec, click, make_media, song_with_cover, tone
 
 from avgn_edge.media import open_clip
 from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
@@ -134,24 +134,8 @@ def test_plain_audio_files(container, subtype):
         assert clip.warnings == ()
 
 
-def test_mp3_with_a_cover_picture_is_sound_alone(tmp_path):
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp3") as output:
-        sound = output.add_stream("libmp3lame", rate=44_100)
-        cover = output.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
-        output.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-        for start in range(0, 88_200, 1152):
-            frame = av.AudioFrame.from_ndarray(
-                tone(440, 2, 44_100)[start : start + 1152].T.copy(), format="fltp", layout="mono"
-            )
-            frame.sample_rate, frame.pts = 44_100, start
-            output.mux(sound.encode(frame))
-        output.mux(sound.encode(None))
-    with open_clip(buffer.getvalue()) as clip:
+def test_mp3_with_a_cover_picture_is_sound_alone():
+    with open_clip(song_with_cover()) as clip:
         assert not clip.has_video
         assert clip.duration_s == pytest.approx(2, abs=0.1)
         assert clip.windows()[1].all()

@@ -34,6 +34,19 @@ def threads(monkeypatch):
     return seen
 
 
+@pytest.fixture
+def broken_end(monkeypatch):
+    """No frame after second 15 decodes."""
+    real = VideoTrack.frame_at
+
+    def broken(self, time_s, *args, **kw):
+        if time_s > 15:
+            raise IndexError("broken")
+        return real(self, time_s, *args, **kw)
+
+    monkeypatch.setattr(VideoTrack, "frame_at", broken)
+
+
 class Slow(io.BytesIO):
     """Lets the other threads have their turn."""
 
@@ -97,15 +110,7 @@ def test_a_decoder_that_cannot_be_opened_is_done_without(monkeypatch):
         assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
 
 
-def test_an_error_in_any_thread_is_the_caller_s(monkeypatch):
-    real = VideoTrack.frame_at
-
-    def broken(self, time_s, *args, **kw):
-        if time_s > 15:
-            raise IndexError("broken")
-        return real(self, time_s, *args, **kw)
-
-    monkeypatch.setattr(VideoTrack, "frame_at", broken)
+def test_an_error_in_any_thread_is_the_caller_s(broken_end):
     with open_clip(DATA["mp4"], decoders=2) as clip, pytest.raises(ClipError, match="broken"):
         clip.frames(range(16))
 
@@ -180,15 +185,7 @@ def test_what_is_likely_next_may_be_anything_that_may_be_asked_for():
         assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
 
 
-def test_a_likely_frame_that_does_not_decode_is_whoever_asks_for_its_error(monkeypatch):
-    real = VideoTrack.frame_at
-
-    def broken(self, time_s, *args, **kw):
-        if time_s > 15:
-            raise IndexError("broken")
-        return real(self, time_s, *args, **kw)
-
-    monkeypatch.setattr(VideoTrack, "frame_at", broken)
+def test_a_likely_frame_that_does_not_decode_is_whoever_asks_for_its_error(broken_end):
     with open_clip(DATA["mp4"], decoders=2) as clip:
         clip.foresee([12])
         clip.frames([3])

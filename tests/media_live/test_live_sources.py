@@ -7,11 +7,9 @@ import os
 import threading
 from itertools import islice, pairwise
 
-import av
-import numpy as np
 import pytest
 from live_makers import FakeClock
-from media_makers import SoundSpec, VideoSpec, make_media, tone
+from media_makers import SoundSpec, VideoSpec, make_media, song_with_cover, tone
 
 from avgn_edge.errors import ClipError
 from avgn_edge.media.live.address import Address, address_of, microphone, without_password
@@ -64,16 +62,7 @@ def test_a_file_is_delivered_whole_and_in_time(tmp_path, small):
 
 def test_a_cover_is_no_video(tmp_path):
     path = tmp_path / "song.mp3"
-    with av.open(str(path), "w") as output:
-        sound = output.add_stream("libmp3lame", rate=44_100)
-        cover = output.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
-        output.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-        frame = av.AudioFrame.from_ndarray(tone(440, 1, 44_100).T.copy(), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 44_100, 0
-        output.mux(sound.encode(frame))
-        output.mux(sound.encode(None))
+    path.write_bytes(song_with_cover())
     items = read(address_of(str(path)))
     assert of(Status, items)[0].text == "mp3float 44100 Hz"
     assert of(Sound, items)

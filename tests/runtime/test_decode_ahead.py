@@ -1,4 +1,7 @@
-"""Frames decode while a clip is listened to: the same answers for the same cost, and no frame that no step needs."""
+"""Frames decode while a clip is listened to: the same answers for the same cost, and no frame that no step needs.
+
+Once a look was not enough, the clip is told what is likely next and may decode that besides: answers and cost stay.
+"""
 
 from __future__ import annotations
 
