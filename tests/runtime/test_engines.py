@@ -221,7 +221,17 @@ def test_a_session_is_opened_with_the_options_that_were_measured(probe_path, mon
     engine = open_engine("cpu", threads=3)
     options = engine._options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize(("version", "spins"), [("1.20.0", "0"), ("1.24.4", "0"), ("1.27.0", "1"), ("2.0.0.dev1", "1")])
+def test_threads_stay_awake_only_where_they_can_be_told_for_how_long(version, spins, monkeypatch):
+    ort = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(ort, "__version__", version)
+    options = open_engine("cpu", threads=2)._options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+    if spins == "1":
+        assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "50"
+        assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_nothing_is_written_to_stdout(engine, probe_path, capfd):
