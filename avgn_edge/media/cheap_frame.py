@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import av.error
 
-from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded, nearest_key
+from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,15 +46,13 @@ class CheapFrame:
         The key frame nearest to its centre, else the first to be decoded. None where the frame shown at its centre
         costs no more. A frame has so many thousand pixels.
         """
-        keys = self._keys_about(span.centre_s)
-        found = nearest_key(span, (key.time_s for key in keys))
+        found = self._key_frame(span)
         if found is None:
             near: list[Shown] = []
             found = first_decoded(span, _noted(self._packets_from(span.first_s), near))
             self._learn(packet for packet in near if packet.time_s == found)
             return found
-        self._learn(key for key in keys if key.time_s == found)
-        from_earlier = found > span.centre_s and any(key.time_s <= span.centre_s for key in keys)
+        from_earlier = found > span.centre_s and self._index.key(self._clock.ticks(span.centre_s)) is not None
         if from_earlier and self._work(found, kilopixels) > self._work(span.centre_s, kilopixels):
             return None  # few bytes from an earlier key frame are less than the many of this
         return found
@@ -68,20 +66,25 @@ class CheapFrame:
             ticks = self._clock.ticks
             self._index.learned.update({ticks(packet.time_s): ticks(packet.decoded_s) for packet in packets})
 
-    def _keys_about(self, time_s: float) -> list[Shown]:
-        """Return the key frames on either side of `time_s`."""
-        found: list[Shown] = []
-        for backward in (True, False):
-            key = self._index.key(self._clock.ticks(time_s), backward=backward)
-            if key is None:
-                continue
-            decoded_s = self._clock.seconds(key - self._index.delay)
-            if self._index.every_frame:
-                packets = self._look(key, LOOK_BACK_PACKETS)
-                found += [packet for packet in packets if packet.decoded_s == decoded_s][:1]
-            else:
-                found.append(Shown(self._clock.seconds(key), decoded_s))
-        return found
+    def _key_frame(self, span: Span) -> float | None:
+        """Return when the key frame of `span` starts that is nearest to its centre, but for a frame or two."""
+        centre = self._clock.ticks(span.centre_s)
+        either_side = (self._index.key(centre, backward=backward) for backward in (True, False))
+        keys = {key for key in either_side if key is not None}
+        for key in sorted(keys, key=lambda key: abs(key - centre)):
+            shown = self._shown(key)
+            if shown is not None and shown.time_s in span:
+                self._learn([shown])
+                return shown.time_s
+        return None
+
+    def _shown(self, key: int) -> Shown | None:
+        """Return when a key frame is shown: its packet tells where the index says about when only."""
+        decoded_s = self._clock.seconds(key - self._index.delay)
+        if not self._index.every_frame:
+            return Shown(self._clock.seconds(key), decoded_s)
+        packets = self._look(key, LOOK_BACK_PACKETS)
+        return next((packet for packet in packets if packet.decoded_s == decoded_s), None)
 
     def _packets_from(self, time_s: float) -> Iterator[Shown]:
         """Read packets in the order of decoding, from before the first whose frame starts at `time_s` or later."""
