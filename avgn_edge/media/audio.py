@@ -85,7 +85,7 @@ class AudioTrack:
                     break
                 start = windows.next_needed(position)
                 if start is not None and end + self._preroll < start:
-                    run.end()
+                    run.pause()
                     if self._may_seek and start - end > seek_s * SAMPLE_RATE:
                         target = start - self._preroll
                         packets, landing = self._packets(target), (position, target)
@@ -150,6 +150,7 @@ class _Run:
         self._windows = windows
         self._origin_s = origin_s
         self._resampler: Resampler | None = None
+        self._running = False
         self._kind: tuple[str, str, int] | None = None
         self._due_s = 0.0
         self.position = 0
@@ -163,24 +164,31 @@ class _Run:
         time_s = self._due_s if frame.time is None else frame.time - self._origin_s
         length_s = frame.samples / frame.sample_rate
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
-            self.end()
+        if not self._running or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
+            self.pause()
             self._due_s, self.position = time_s, round(time_s * SAMPLE_RATE)
-            if self._is_wanted(length_s):
+            self._running = self._is_wanted(length_s)
+            if self._running and (self._resampler is None or kind != self._kind):
                 self._resampler, self._kind = Resampler(TOGETHER_S), kind
         self._due_s += length_s
-        if self._resampler is None:
+        if self._resampler is None or not self._running:
             return
         ready = self._resampler.push(frame)
         if len(ready):
             self._windows.write(self.position, ready)
             self.position += len(ready)
 
-    def end(self) -> None:
+    def pause(self) -> None:
         """Write what the resampler still holds; the next frame starts afresh."""
-        if self._resampler is not None:
+        if self._resampler is not None and self._running:
+            self._windows.write(self.position, self._resampler.pause())
+        self._running = False
+
+    def end(self) -> None:
+        """Write what the resampler still holds; there is no next frame."""
+        if self._resampler is not None and self._running:
             self._windows.write(self.position, self._resampler.end())
-            self._resampler = None
+        self._resampler, self._running = None, False
 
     def _is_wanted(self, length_s: float) -> bool:
         """Tell whether a window reaches into the next `length_s`, or begins before the filter has run in after it."""

@@ -78,6 +78,7 @@ def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
     step = pcm.rate // gcd(pcm.rate, SAMPLE_RATE)
     margin = round(MARGIN_S * pcm.rate)
     place = min(windows.starts, default=0)
+    resampler = Resampler()
     while windows.go_on(place):
         following = [span for span in windows.spans() if span[1] > place]
         if not following:
@@ -87,11 +88,11 @@ def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
         first = max(0, (start * pcm.rate // SAMPLE_RATE - margin) // step * step)
         last = min(pcm.length, -(-end * pcm.rate // SAMPLE_RATE) + margin)
         if first < last:
-            _fill_span(windows, pcm, first, last)
+            _fill_span(windows, pcm, resampler, first, last)
 
 
-def _fill_span(windows: WindowBuffer, pcm: Pcm, first: int, last: int) -> None:
-    resampler, block = Resampler(), max(1, round(BLOCK_S * pcm.rate))
+def _fill_span(windows: WindowBuffer, pcm: Pcm, resampler: Resampler, first: int, last: int) -> None:
+    block = max(1, round(BLOCK_S * pcm.rate))
     position = first * SAMPLE_RATE // pcm.rate
     for start in range(first, last, block):
         samples = pcm.read(start, min(start + block, last))
@@ -102,4 +103,4 @@ def _fill_span(windows: WindowBuffer, pcm: Pcm, first: int, last: int) -> None:
         position += len(ready)
         if not windows.go_on(position):
             break
-    windows.write(position, resampler.end())
+    windows.write(position, resampler.end() if last == pcm.length else resampler.pause())

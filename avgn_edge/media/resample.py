@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 TOGETHER_S: Final = 0.25
 """Seconds of sound that are resampled at once: as much later comes what a stream is told."""
+PAUSE_S: Final = 0.01
+"""Silence between two runs, at least: several times what the filter reaches."""
 NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
 class Resampler:
-    """One uninterrupted run of sound: what `push` and `end` return, joined, is the run at 16 kHz.
+    """Uninterrupted runs of sound: what `push` and then `end` or `pause` return, joined, is a run at 16 kHz.
 
     Channels are averaged in NumPy because libswresample's own mix to mono weighs them: floats before resampling, which
     then has one channel to do (both are linear), other formats after it.
@@ -28,30 +31,66 @@ class Resampler:
 
     def __init__(self, together_s: float = TOGETHER_S) -> None:
         self._together_s = together_s
-        self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
         self._waiting = av.AudioFifo()
+        self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._floats = False
+        self._rate = SAMPLE_RATE
+        self._taken = 0  # samples of this run that went in
+        self._given = 0  # samples of it that came out
+        self._late = 0  # samples of the runs before that are still to come out
 
     def push(self, frame: AudioFrame) -> NDArray[np.float32]:
         """Take the next frame of the run, of the same kind; return the samples that are ready, float32 [n]."""
         # Time is the caller's business: with a pts FFmpeg would stretch or fill.
         frame.pts = None
         self._waiting.write(frame)
+        self._rate = frame.sample_rate
         if self._waiting.samples < self._together_s * frame.sample_rate:
             return NOTHING
         return self._resampled()
 
     def end(self) -> NDArray[np.float32]:
-        """Return the rest of the run, float32 [n]."""
-        return np.concatenate([self._resampled(), _mono(self._resampler.resample(None))])
+        """Return the rest of the run, float32 [n]; what is pushed next, of any kind, begins another."""
+        rest = np.concatenate([self._resampled(), self._due(_mono(self._resampler.resample(None)))])
+        self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._taken = self._given = self._late = 0
+        return rest
+
+    def pause(self) -> NDArray[np.float32]:
+        """Return the rest of the run, float32 [n]; what is pushed next, of the same kind, begins another.
+
+        That is soon there, for it finds the filter made: making it takes 0.3 ms, as long as a second of sound. Silence
+        drives the rest out in place of an end, so much that the next run begins on a whole sample at 16 kHz.
+        """
+        rest = self._resampled()
+        if not self._floats:
+            return np.concatenate([rest, self.end()])
+        step = self._rate // gcd(self._rate, SAMPLE_RATE)
+        together = -(-(self._taken + round(PAUSE_S * self._rate)) // step) * step
+        silence = mono_frame(np.zeros(together - self._taken, dtype=np.float32), self._rate)
+        rest = np.concatenate([rest, self._due(_mono(self._resampler.resample(silence)))])
+        beyond = self._given - round(self._taken * SAMPLE_RATE / self._rate)
+        self._late = together * SAMPLE_RATE // self._rate - self._given
+        self._taken = self._given = 0
+        return rest[: len(rest) - beyond]
 
     def _resampled(self) -> NDArray[np.float32]:
         waiting = self._waiting.read()
         if waiting is None:
             return NOTHING
         waiting.pts = None
-        if waiting.format.name == "fltp" and waiting.layout.nb_channels > 1:
+        self._taken += waiting.samples
+        self._floats = waiting.format.name == "fltp"
+        if self._floats and waiting.layout.nb_channels > 1:
             waiting = mono_frame(_mono([waiting]), waiting.sample_rate)
-        return _mono(self._resampler.resample(waiting))
+        return self._due(_mono(self._resampler.resample(waiting)))
+
+    def _due(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Leave out what belongs to runs before this."""
+        late = min(self._late, len(samples))
+        self._late -= late
+        self._given += len(samples) - late
+        return samples[late:]
 
 
 def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
