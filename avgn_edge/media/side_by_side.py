@@ -144,12 +144,13 @@ class SideBySide:
         self._choose_threads()
         found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.of(times_s)))
         shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
-        groups = deque(list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s)))
+        groups = [list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s))]
         likely = self._likely(likely_s, groups) if deadline is None else []
-        groups.extend([shot] for shot in likely)
-        count = min(self._most, len(groups)) if deadline is None else 1
+        count = min(self._most, len(groups) + len(likely)) if deadline is None else 1
         if count > 1 and self.work([*times_s, *(shot.time_s for shot in likely)]) > WORTH_A_DECODER:
-            self._share(groups, count, found)
+            # The longest first: the less is left to the last one at work while the others have nothing to do.
+            groups.sort(key=lambda group: self.first.work([shot.time_s for shot in group]), reverse=True)
+            self._share(deque([*groups, *([shot] for shot in likely)]), count, found)
         elif shots:
             # The one that stands nearest goes on.
             decoder = min(self._decoders, key=lambda decoder: decoder.track.work([shots[0].time_s]))

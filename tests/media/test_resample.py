@@ -33,7 +33,9 @@ def pushed(resampler: Resampler, samples: np.ndarray, rate: int, fmt: str) -> li
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(RATES), st.sampled_from(["fltp", "s16"]), st.lists(st.integers(1_000, 60_000), min_size=2, max_size=5)
+    st.sampled_from(RATES),
+    st.sampled_from(["fltp", "s16"]),
+    st.lists(st.integers(1_000, 60_000), min_size=2, max_size=5),
 )
 def test_runs_after_a_pause_are_those_that_each_begin_anew(rate, fmt, lengths):
     rng = np.random.default_rng(len(lengths))

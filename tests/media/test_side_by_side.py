@@ -35,6 +35,22 @@ def threads(monkeypatch):
 
 
 @pytest.fixture
+def together(threads, monkeypatch):
+    """Two threads decode or none: each waits for the other before its first frame."""
+    both = threading.Barrier(2)
+    frame_at = VideoTrack.frame_at
+
+    def waited_for(*args, **kw):
+        if threading.current_thread() not in threads:
+            threads.add(threading.current_thread())
+            both.wait(20)
+        return frame_at(*args, **kw)
+
+    monkeypatch.setattr(VideoTrack, "frame_at", waited_for)
+    return threads
+
+
+@pytest.fixture
 def broken_end(monkeypatch):
     """No frame after second 15 decodes."""
     real = VideoTrack.frame_at
@@ -149,14 +165,29 @@ def test_large_frames_are_for_one_decoder(monkeypatch, threads):
     assert len(threads) == 1
 
 
+def test_the_longest_way_is_begun_first(monkeypatch):
+    begun = []
+    share = side_by_side.SideBySide._share
+
+    def noted(self, groups, count, found):
+        begun.extend(self.first.work([shot.time_s for shot in group]) for group in groups)
+        share(self, groups, count, found)
+
+    monkeypatch.setattr(side_by_side.SideBySide, "_share", noted)
+    with open_clip(DATA["mp4"], decoders=2) as clip:
+        clip.frames([1, 4, 5, 9, 14])
+    assert len(set(begun)) > 1
+    assert begun == sorted(begun, reverse=True)
+
+
 # ---- frames that are likely to be asked for next
 
 
-def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_converted(threads):
-    with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
+def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_converted(together):
+    with open_clip(DATA["mp4"], decoders=2) as clip:
         clip.foresee([9, 13])
         clip.frames([3])
-        assert (len(threads), clip.conversions) == (2, 1)
+        assert (len(together), clip.conversions) == (2, 1)
         kept, decoded = set(clip._video._kept._frames), clip._video.decoded
         assert kept == {clip.moments[9].time_s}  # as many as there are decoders to spare
         assert number_of(clip.frames([9])[0]) == MANY.shown_at(clip.moments[9].time_s)
