@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 PREROLL_S: Final = 0.5
 """Decoded and thrown away before a window: MP3 and Opus need what came before to sound right."""
-LC_PREROLL_S: Final = 0.1
-"""The same of AAC-LC at 32 kHz and more: a frame needs the one before it, and the filter that resamples RUN_IN_S."""
 SEEK_S: Final = 5.0
 """Reading on is cheaper than seeking across less than this, where a seek has to search."""
 INDEXED_SEEK_S: Final = 1.0
@@ -52,7 +50,6 @@ class AudioTrack:
         self._clock = Clock(time_base, origin_s / time_base)
         self._origin_s = float(origin_s)
         self._tick_samples = float(time_base) * SAMPLE_RATE
-        self._preroll = round(SAMPLE_RATE * (LC_PREROLL_S if _is_plain_aac(stream) else PREROLL_S))
         self._indexed = len(stream.index_entries) > 0
         self._may_seek = True
         self.damaged = 0
@@ -84,10 +81,10 @@ class AudioTrack:
                 if needed is None and windows.next_needed(position) is None:
                     break
                 start = windows.next_needed(position)
-                if start is not None and end + self._preroll < start:
+                if start is not None and end + PREROLL_S * SAMPLE_RATE < start:
                     run.pause()
                     if self._may_seek and start - end > seek_s * SAMPLE_RATE:
-                        target = start - self._preroll
+                        target = start - round(PREROLL_S * SAMPLE_RATE)
                         packets, landing = self._packets(target), (position, target)
                     continue
             self._decode(packet, run)
@@ -194,18 +191,6 @@ class _Run:
         """Tell whether a window reaches into the next `length_s`, or begins before the filter has run in after it."""
         start = self._windows.next_needed(self.position)
         return start is None or start <= self.position + (length_s + RUN_IN_S) * SAMPLE_RATE
-
-
-def _is_plain_aac(stream: AudioStream) -> bool:
-    """Tell whether the header says AAC-LC at 32 kHz or more: below, spectral band replication may hide in it.
-
-    ISO/IEC 14496-3, AudioSpecificConfig: five bits of object type, four of the index of the sample rate.
-    """
-    header = stream.codec_context.extradata or b""
-    if stream.codec_context.name != "aac" or len(header) < 2:
-        return False
-    object_type, rate_index = header[0] >> 3, (header[0] & 7) << 1 | header[1] >> 7
-    return object_type == 2 and rate_index <= 5  # LC; 0 is 96 kHz, 5 is 32 kHz
 
 
 def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import soundfile
 from media_makers import SoundSpec, VideoSpec, click, make_media, song_with_cover, tone
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.audio import _is_plain_aac
 from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
 
 
@@ -87,45 +85,9 @@ def test_windows_reach_back_half_a_window_and_are_zero_outside_the_clip():
 
 
 @pytest.mark.parametrize(
-    ("codec", "fmt", "rate", "most_s"),
-    [
-        ("aac", "fltp", 48_000, 0.2),
-        ("aac", "fltp", 24_000, 0.7),  # a frame lasts 43 ms, and may hide what makes it depend on many before
-        ("libmp3lame", "fltp", 48_000, 0.7),
-    ],
-)
-def test_little_is_decoded_before_a_window_where_frames_need_little(codec, fmt, rate, most_s):
-    count, frame_s = 6, (1_024 if codec == "aac" else 1_152) / rate
-    samples = np.zeros((120 * rate, 1), dtype=np.float32)
-    with open_clip(make_media(None, SoundSpec(samples, rate, codec, fmt), "mp4"), count=count) as clip:
-        clip.windows()
-        before_s = clip._sound.decoded * frame_s / count - WINDOW_SAMPLES / 16_000
-        assert 0.0 < before_s < most_s
-
-
-@pytest.mark.parametrize(
-    ("header", "plain"),
-    [
-        ("1190", True),  # LC, 48 kHz
-        ("119056e500", True),  # and no band replication, said at length
-        ("1288", True),  # LC, 32 kHz
-        ("1310", False),  # LC, 24 kHz: half of what band replication makes of it
-        ("2b11880800", False),  # object type 5: band replication
-        ("eb098800", False),  # object type 29: parametric stereo
-        ("", False),
-        ("11", False),
-    ],
-)
-def test_what_is_plain_aac(header, plain):
-    context = SimpleNamespace(name="aac", extradata=bytes.fromhex(header))
-    assert _is_plain_aac(SimpleNamespace(codec_context=context)) is plain
-
-
-@pytest.mark.parametrize(
     ("container", "codec", "fmt", "rate"),
     [
         ("mp4", "aac", "fltp", 48_000),
-        ("mp4", "aac", "fltp", 32_000),
         ("mp4", "aac", "fltp", 22_050),
         ("matroska", "libopus", "flt", 48_000),
         ("mpegts", "aac", "fltp", 48_000),
