@@ -50,7 +50,7 @@ class Resampler:
         return self._resampled()
 
     def end(self) -> NDArray[np.float32]:
-        """Return the rest of the run, float32 [n]; what is pushed next, of any kind, begins another."""
+        """Return the rest of the run, float32 [n]; what is pushed next, of the same kind, begins another."""
         rest = np.concatenate([self._resampled(), self._due(_mono(self._resampler.resample(None)))])
         self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
         self._taken = self._given = self._late = 0
