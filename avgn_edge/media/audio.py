@@ -82,13 +82,13 @@ class AudioTrack:
                     break
                 start = windows.next_needed(position)
                 if start is not None and end + PREROLL_S * SAMPLE_RATE < start:
-                    run.pause()
+                    run.end()
                     if self._may_seek and start - end > seek_s * SAMPLE_RATE:
                         target = start - round(PREROLL_S * SAMPLE_RATE)
                         packets, landing = self._packets(target), (position, target)
                     continue
             self._decode(packet, run)
-        run.end()
+        run.end(last=True)
 
     def close(self) -> None:
         """Close the container."""
@@ -162,7 +162,7 @@ class _Run:
         length_s = frame.samples / frame.sample_rate
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if not self._running or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
-            self.pause()
+            self.end()
             self._due_s, self.position = time_s, round(time_s * SAMPLE_RATE)
             self._running = self._is_wanted(length_s)
             if self._running and (self._resampler is None or kind != self._kind):
@@ -175,17 +175,11 @@ class _Run:
             self._windows.write(self.position, ready)
             self.position += len(ready)
 
-    def pause(self) -> None:
-        """Write what the resampler still holds; the next frame starts afresh."""
+    def end(self, *, last: bool = False) -> None:
+        """Write what the resampler still holds; the next frame, unless this was the last, starts afresh."""
         if self._resampler is not None and self._running:
-            self._windows.write(self.position, self._resampler.pause())
+            self._windows.write(self.position, self._resampler.end() if last else self._resampler.pause())
         self._running = False
-
-    def end(self) -> None:
-        """Write what the resampler still holds; there is no next frame."""
-        if self._resampler is not None and self._running:
-            self._windows.write(self.position, self._resampler.end())
-        self._resampler, self._running = None, False
 
     def _is_wanted(self, length_s: float) -> bool:
         """Tell whether a window reaches into the next `length_s`, or begins before the filter has run in after it."""

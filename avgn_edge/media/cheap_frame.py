@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import av.error
 
-from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded
+from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded, nearest_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,15 +67,19 @@ class CheapFrame:
             self._index.learned.update({ticks(packet.time_s): ticks(packet.decoded_s) for packet in packets})
 
     def _key_frame(self, span: Span) -> float | None:
-        """Return when the key frame of `span` starts that is nearest to its centre, but for a frame or two."""
+        """Return when the key frame of `span` starts that is nearest to its centre."""
         centre = self._clock.ticks(span.centre_s)
         either_side = (self._index.key(centre, backward=backward) for backward in (True, False))
-        keys = {key for key in either_side if key is not None}
-        for key in sorted(keys, key=lambda key: abs(key - centre)):
-            shown = self._shown(key)
-            if shown is not None and shown.time_s in span:
-                self._learn([shown])
-                return shown.time_s
+        keys = sorted({key for key in either_side if key is not None}, key=lambda key: abs(key - centre))
+        # The index says about when they are shown: one is read before the other if it is nearer by more than that.
+        sure = 2 * LOOK_BACK_PACKETS * self._frame_ticks
+        alike = [key for key in keys if abs(key - centre) <= abs(keys[0] - centre) + sure]
+        for some in (alike, keys[len(alike) :]):
+            packets = [packet for packet in map(self._shown, some) if packet is not None]
+            found = nearest_key(span, (packet.time_s for packet in packets))
+            if found is not None:
+                self._learn(packet for packet in packets if packet.time_s == found)
+                return found
         return None
 
     def _shown(self, key: int) -> Shown | None:

@@ -57,6 +57,11 @@ class Span:
         return self.first_s <= time_s < self.end_s
 
 
+def nearest_key(span: Span, keys_s: Iterable[float]) -> float | None:
+    """Return the key frame of the span that is nearest to its centre."""
+    return min((time for time in keys_s if time in span), key=lambda time: abs(time - span.centre_s), default=None)
+
+
 def first_decoded(span: Span, packets: Iterable[Shown]) -> float | None:
     """Return the frame of the span that is decoded first: the shortest run of all that come from the same key frame.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.media.logmel import SAMPLE_RATE
-from avgn_edge.media.resample import Resampler, mono_frame
+from avgn_edge.media.resample import Resampler, mono_frame, whole_step
 
 if TYPE_CHECKING:
     import soundfile
@@ -74,8 +73,7 @@ class SoundFilePcm:
 
 def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
     """Write the sound around every moment into `windows`; nothing else is read, a second at a time."""
-    # Starting on a multiple of `step` source samples lands on a whole 16 kHz sample.
-    step = pcm.rate // gcd(pcm.rate, SAMPLE_RATE)
+    step = whole_step(pcm.rate)
     margin = round(MARGIN_S * pcm.rate)
     place = min(windows.starts, default=0)
     resampler = Resampler()

@@ -65,7 +65,7 @@ class Resampler:
         rest = self._resampled()
         if not self._floats:
             return np.concatenate([rest, self.end()])
-        step = self._rate // gcd(self._rate, SAMPLE_RATE)
+        step = whole_step(self._rate)
         together = -(-(self._taken + round(PAUSE_S * self._rate)) // step) * step
         silence = mono_frame(np.zeros(together - self._taken, dtype=np.float32), self._rate)
         rest = np.concatenate([rest, self._due(_mono(self._resampler.resample(silence)))])
@@ -91,6 +91,11 @@ class Resampler:
         self._late -= late
         self._given += len(samples) - late
         return samples[late:]
+
+
+def whole_step(rate: int) -> int:
+    """Return the fewest samples at `rate` that last a whole number of samples at 16 kHz."""
+    return rate // gcd(rate, SAMPLE_RATE)
 
 
 def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
