@@ -2,28 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := avgn_edge/packaged/sample.mp4
+# A file's tests stay in one process, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-all lint types check lock clean
 
 demo: .venv/.demo
 	@$(BIN)/avgn-edge classify $(SAMPLE)
 
-# In several processes. One that ran everything ended in a segmentation fault, always some time after tests/runtime, which
-# opens hundreds of sessions of two engines: the cause is not found yet. So the files that no PART names, those of
-# tests/runtime among them, have a process each. What is slow to make and never changed they share in a folder.
-PART1 := tests/bundle tests/cli tests/datasets tests/evaluation
-PART2 := tests/export tests/media tests/models
-PART3 := tests/calibration
-PART4 := tests/highlights tests/media_live tests/reports tests/streaming tests/synth
-PART5 := tests/benchmarks tests/docs tests/examples
-PARTS := $(PART1) $(PART2) $(PART3) $(PART4) $(PART5)
-REST := $(sort $(filter-out $(addsuffix /%,$(PARTS)),$(wildcard tests/test_*.py tests/*/test_*.py)))
-
 test: .venv/.test
-	@set -e; share=$$(mktemp -d); trap 'rm -rf "$$share"' EXIT; export AVGN_EDGE_TEST_SHARE="$$share"; \
-	for part in "$(PART1)" "$(PART2)" "$(PART3)" "$(PART4)" "$(PART5)" $(REST); do \
-		echo "pytest $$part"; $(BIN)/python -m pytest $$part; \
-	done
+	$(PYTEST)
+
+# What is dear besides: real presets, trainings as documented, every command of the guides, damaged files.
+test-all: test
+	$(PYTEST) -m slow
 
 lint: .venv/.test
 	$(BIN)/ruff check .
@@ -42,10 +34,15 @@ check: lint types test
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]'
 	@touch $@
 
-# Everything. The constraint names the PyTorch release, so that an index with a CPU build of it is used as it is.
+# Everything, in the versions of the lock file.
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/.demo
+
+# The lock file again, with the newest versions for every Python that is supported.
+lock: .venv/.test
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.10 --extra dev \
+		--no-annotate --custom-compile-command 'make lock' --output-file constraints.txt pyproject.toml
 
 clean:
 	rm -rf .venv build dist *.egg-info

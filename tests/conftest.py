@@ -1,12 +1,13 @@
-"""Fixtures that several folders share: one tiny lively network, exported once."""
+"""Fixtures that several folders share: one tiny lively network, and the committed bundle of it."""
 
 from __future__ import annotations
 
 import os
-import pickle
-from pathlib import Path
 
 import pytest
+
+# Before anything loads PyTorch: two processes of tests on two cores, whose threads would wait for each other by spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,30 +28,11 @@ def tiny_model():
 
 
 @pytest.fixture(scope="session")
-def tiny_export(tiny_model, tmp_path_factory):
-    """The `Export` of `tiny_model`: the bundle that was written, without early exit, and the table of its graphs.
+def tiny_bundle(tmp_path_factory):
+    """A bundle of `tiny_model` in FP32, neither calibrated nor with an early exit, opened; read only."""
+    from tiny_bundle import write_uncalibrated
 
-    One run of the suite is many processes, and exporting takes most of a minute: they share the first one's in a folder
-    that the Makefile makes for the run.
-    """
-    pytest.importorskip("onnx")
-    from avgn_edge.bundle.reader import Bundle
-    from avgn_edge.export.export import Export, export_bundle
-
-    given = os.environ.get("AVGN_EDGE_TEST_SHARE")
-    folder = Path(given) if given else tmp_path_factory.mktemp("tiny")
-    table = folder / "tiny.pickle"
-    if table.exists():
-        return Export(Bundle.open(folder / "bundle"), pickle.loads(table.read_bytes()))
-    exported = export_bundle(tiny_model, folder / "bundle", name="tiny", confidence=None)
-    table.write_bytes(pickle.dumps(exported.graphs))
-    return exported
-
-
-@pytest.fixture(scope="session")
-def tiny_bundle(tiny_export):
-    """A bundle of `tiny_model`, opened; read only."""
-    return tiny_export.bundle
+    return write_uncalibrated(tmp_path_factory.mktemp("tiny") / "bundle")
 
 
 @pytest.fixture(scope="session", params=["cpu", "openvino:CPU"])

@@ -99,10 +99,9 @@ def tiny_settings(**changes: Any):
         labels=LABELS,
         glances=8,
         looks=5,
-        audio_width=0.25,
-        global_width=0.25,
-        local_backbone="mobilenet_v2",
-        local_width=0.25,
+        audio_backbone="tiny",
+        global_backbone="tiny",
+        local_backbone="tiny",
         saliency_dim=16,
         saliency_feedforward=32,
         aespa_dim=32,
@@ -118,14 +117,17 @@ def tiny_settings(**changes: Any):
 
 
 def lively_model(seed: int = 0, **changes: Any):
-    """A random network whose answers depend on everything that it is given."""
+    """A random network whose answers depend on everything that it is given.
+
+    It is fitted in double precision, so that it is the same network on every machine.
+    """
     import torch
 
     from avgn_edge.models.avgn import AVGN
     from avgn_edge.training.forward import encode, run
 
     torch.manual_seed(seed)
-    model = AVGN(tiny_settings(**changes))
+    model = AVGN(tiny_settings(**changes)).double()
     norms = [m for m in model.modules() if isinstance(m, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -139,7 +141,7 @@ def lively_model(seed: int = 0, **changes: Any):
             norm.momentum = None  # the plain average over the batches that follow
         clips = [network_inputs(made_clip(1000 + i)) for i in range(2)]
         frames, spectrograms, heard = (torch.from_numpy(np.stack(part)) for part in zip(*clips, strict=True))
-        order = torch.arange(16)
+        spectrograms, order = spectrograms.double(), torch.arange(16)
         model.train()
         done = run(model, frames, encode(model, frames, spectrograms, heard), order)
         model.visual_classifier.embed(torch.cat((done.visual, done.local), dim=-1))
@@ -164,7 +166,7 @@ def lively_model(seed: int = 0, **changes: Any):
             head.weight *= scale
             head.bias.copy_(-logits.mean(dim=(0, 1)) * scale + torch.randn_like(head.bias) * 0.3)
         _spread(model.fc_g, model.fc_g(done.visual), 1.0)
-    return model.eval()
+    return model.float().eval()
 
 
 def _spread(layer, outputs, deviation: float) -> None:

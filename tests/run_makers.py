@@ -17,6 +17,9 @@ SETTINGS = TrainingSettings(
     epochs=2, batch=2, rates=LearningRates(1e-3, 2e-3, 1e-2, 2e-4, 1e-2), looks=4, all_looks_every=3, clip_norm=5.0
 )
 
+EVERY_STEP = {"save_every_s": 0.0}
+"""Asks a run for a state after each step, for tests of what is left when one is killed."""
+
 
 def small_model(seed=0, **changes):
     torch.manual_seed(seed)
@@ -71,7 +74,6 @@ def run_training(output, **changes):
         "resume": False,
         "monitor": Remembers(),
         "device": torch.device("cpu"),
-        "save_every_s": 0.0,
         **changes,
     }
     train(output=output, **options)

@@ -154,6 +154,6 @@ def _manifest(
             "avgn-edge": avgn_edge.__version__,
             "torch": str(torch.__version__),
             "onnx": onnx.__version__,
-            "backbones": f"MobileNetV2 ×{settings.global_width:g}, {settings.local_backbone}",
+            "backbones": f"{settings.audio_backbone}, {settings.global_backbone}, {settings.local_backbone}",
         },
     )

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from avgn_edge.models.mobilenet_v2 import MobileNetV2
 from avgn_edge.models.resnet import ResNet50
-from avgn_edge.models.settings import Settings
+from avgn_edge.models.settings import LocalBackbone, Settings
+from avgn_edge.models.tiny import Tiny
 
 # ImageNet's statistics on the scale of 8-bit pixels
 _MEAN = (123.675, 116.28, 103.53)
@@ -15,6 +16,13 @@ _STD = (58.395, 57.12, 57.375)
 # Log-mel values lie between ln(0.001) = -6.9 (silence) and about 5; these bring them near zero mean and unit spread.
 _LOG_MEL_MEAN = -3.0
 _LOG_MEL_STD = 2.5
+
+
+def make_backbone(name: LocalBackbone, inputs: int, width: float) -> MobileNetV2 | ResNet50 | Tiny:
+    """The backbone of this name: [n, inputs, h, w] -> [n, `channels`, h/32, w/32]; ResNet-50 takes 3 inputs only."""
+    if name == "mobilenet_v2":
+        return MobileNetV2(inputs, width)
+    return Tiny(inputs) if name == "tiny" else ResNet50()
 
 
 class Normalise(nn.Module):
@@ -38,7 +46,7 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.backbone = MobileNetV2(inputs=1, width=settings.audio_width)
+        self.backbone = make_backbone(settings.audio_backbone, 1, settings.audio_width)
         self.channels = self.backbone.channels
 
     def forward(self, spectrograms: Tensor) -> Tensor:
@@ -53,7 +61,7 @@ class GlobalEncoder(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.backbone = MobileNetV2(inputs=3, width=settings.global_width)
+        self.backbone = make_backbone(settings.global_backbone, 3, settings.global_width)
         self.channels = self.backbone.channels
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -68,11 +76,7 @@ class LocalEncoder(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.backbone: MobileNetV2 | ResNet50
-        if settings.local_backbone == "resnet50":
-            self.backbone = ResNet50()
-        else:
-            self.backbone = MobileNetV2(inputs=3, width=settings.local_width)
+        self.backbone = make_backbone(settings.local_backbone, 3, settings.local_width)
         self.channels = self.backbone.channels
 
     def forward(self, patches: Tensor) -> Tensor:

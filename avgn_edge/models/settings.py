@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 from avgn_edge.media.order import GLANCE_ORDER
 
 Task = Literal["single-label", "multi-label"]
-LocalBackbone = Literal["resnet50", "mobilenet_v2"]
+GlanceBackbone = Literal["mobilenet_v2", "tiny"]
+LocalBackbone = Literal["resnet50", "mobilenet_v2", "tiny"]
 Sampling = Literal["av-test", "uniform"]
 Patches = Literal["policy", "centre"]
 Preset = Literal["paper", "small"]
@@ -33,8 +34,10 @@ class Settings:
     looks: int = 14
     frame_size: int = 224
     patch_size: int = 128
-    # f_A, f_G, f_L
+    # f_A, f_G, f_L; a width multiplies MobileNetV2's channels and is nothing to the others
+    audio_backbone: GlanceBackbone = "mobilenet_v2"
     audio_width: float = 1.0
+    global_backbone: GlanceBackbone = "mobilenet_v2"
     global_width: float = 1.0
     local_backbone: LocalBackbone = "resnet50"
     local_width: float = 1.0
@@ -87,6 +90,8 @@ class Settings:
             raise ValueError(f"no network has more than {MOST_LAYERS} layers or {WIDEST} channels in one place")
         for value, known in (
             (self.task, Task),
+            (self.audio_backbone, GlanceBackbone),
+            (self.global_backbone, GlanceBackbone),
             (self.local_backbone, LocalBackbone),
             (self.sampling, Sampling),
             (self.patches, Patches),

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avgn_edge.errors import BundleError
-from avgn_edge.models.mobilenet_v2 import MobileNetV2
-from avgn_edge.models.resnet import ResNet50
 
 _HEADS = ("classifier.", "fc.")
 
 
-def load_backbone(backbone: MobileNetV2 | ResNet50, path: Path) -> None:
+def load_backbone(backbone: nn.Module, path: Path) -> None:
     """Load a torchvision state dict (.safetensors, or .pth read with weights_only) into `backbone`.
 
     The file's classification head is left out. BundleError if names or shapes do not fit.

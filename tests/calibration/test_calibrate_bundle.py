@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 
 import numpy as np
@@ -12,8 +11,9 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from media_makers import SoundSpec, VideoSpec, tone, write_media
+import onnx
 from network_makers import LABELS
+from tiny_bundle import CLIPS, COMMITTED, calibrate_tiny, write_clips
 
 from avgn_edge.bundle import writer as writer_module
 from avgn_edge.bundle.exits import FIRST_LOOK
@@ -26,29 +26,22 @@ from avgn_edge.calibration.precisions import write_precisions
 from avgn_edge.cli import main
 from avgn_edge.datasets import read_dataset
 from avgn_edge.errors import BundleError, DataError
+from avgn_edge.export.export import Export, ExportedGraph
+from avgn_edge.export.parity import Parity
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.terminal import export as export_command
 
-CLIPS = 48
 MEASURED: dict[int, Measured] = {}
 """What the clips came to, for tests that are about what follows."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """A data set of 48 rows over a few short files."""
-    folder = tmp_path_factory.mktemp("calibration-clips")
-    for at in range(6):
-        video = VideoSpec(times=[i / 5 + at / 100 for i in range(8)], size=(64, 48), gop=1, b_frames=0)
-        write_media(folder / f"{at}.mp4", video, SoundSpec(tone(200 + 150 * at, 1.6, 16_000), rate=16_000))
-    with (folder / "labels.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("path", "label"))
-        rows.writerows((f"{at % 6}.mp4", LABELS[at % len(LABELS)]) for at in range(CLIPS))
-    return folder / "labels.csv"
+    return write_clips(tmp_path_factory.mktemp("calibration-clips"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def done(tiny_bundle, table, tmp_path_factory):
     """The tiny bundle with every precision, calibrated."""
     target = tmp_path_factory.mktemp("calibrated") / "bundle"
@@ -56,9 +49,7 @@ def done(tiny_bundle, table, tmp_path_factory):
         patch.setattr(
             calibrate_module, "measure", lambda *args, **named: MEASURED.setdefault(0, measure(*args, **named))
         )
-        return calibrate(
-            tiny_bundle, target, read_dataset(table), precisions=("fp32", "fp16", "int8"), most_lost=1.0, threads=1
-        )
+        return calibrate_tiny(tiny_bundle, target, table)
 
 
 def fingerprint(folder):
@@ -79,6 +70,32 @@ def test_the_bundle_holds_every_precision_and_each_encoder_for_each_kind_of_devi
     for precision in ("fp16", "int8"):
         for graph in GRAPHS:
             assert opened.manifest.graphs[precision][graph].bytes < opened.manifest.graphs["fp32"][graph].bytes
+
+
+@pytest.mark.parametrize("variant", ["u8s8", "s8s8", "symmetric"])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_committed_int8_graphs_are_made_again_by_today_s_code(done, graph, variant):
+    """The same nodes; ranges may differ a little where another decoder or processor rounds otherwise."""
+    kept, made = (
+        onnx.load(bundle.graph_bytes_path("int8", graph, variant)).graph
+        for bundle in (Bundle.open(COMMITTED), done.bundle)
+    )
+    assert list(made.node) == list(kept.node)
+    assert [tensor.name for tensor in made.initializer] == [tensor.name for tensor in kept.initializer]
+    for one, other in zip(made.initializer, kept.initializer, strict=True):
+        now, before = (onnx.numpy_helper.to_array(tensor).astype(np.float64) for tensor in (one, other))
+        if one.data_type in {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}:
+            assert np.abs(now - before).max(initial=0) <= 2
+        else:
+            np.testing.assert_allclose(now, before, rtol=0.02, atol=1e-6 + 0.02 * np.abs(before).max(initial=0))
+
+
+def test_the_committed_calibration_is_made_again_by_today_s_code(done):
+    kept, made = (bundle.manifest for bundle in (Bundle.open(COMMITTED), done.bundle))
+    assert made.cost == kept.cost
+    assert [(t.glances, t.clips, len(t.temperatures)) for t in made.exits.tables["fp32"]] == [
+        (t.glances, t.clips, len(t.temperatures)) for t in kept.exits.tables["fp32"]
+    ]
 
 
 def test_every_precision_answers_and_nearly_as_float_does(done, table):
@@ -129,14 +146,7 @@ def test_the_report_covers_each_graph_and_judges_on_clips_that_gave_no_ranges(do
 
 def test_the_same_clips_give_the_same_bundle_byte_for_byte_also_in_place(done, table, tmp_path):
     before = fingerprint(done.bundle.path)
-    calibrate(
-        done.bundle,
-        done.bundle.path,
-        read_dataset(table),
-        precisions=("fp32", "fp16", "int8"),
-        most_lost=1.0,
-        threads=1,
-    )
+    calibrate_tiny(done.bundle, done.bundle.path, table)
     assert fingerprint(done.bundle.path) == before
 
 
@@ -215,9 +225,14 @@ def test_export_refuses_int8_without_clips_before_it_begins(capfd, tmp_path):
     )
 
 
-def test_export_with_clips_writes_a_calibrated_bundle(done, tiny_export, table, capfd, monkeypatch, tmp_path):
-    """From the checkpoint's graphs on: making those takes most of a minute, and tests/export does it."""
-    monkeypatch.setattr(export_command, "_export", lambda *_asked: tiny_export)
+def test_export_with_clips_writes_a_calibrated_bundle(done, tiny_bundle, table, capfd, monkeypatch, tmp_path):
+    """From the checkpoint's graphs on: making those takes a while, and tests/export does it."""
+    manifest = tiny_bundle.manifest
+    graphs = tuple(
+        ExportedGraph(graph, manifest.graphs["fp32"][graph].bytes, manifest.cost[graph], (Parity(graph, "cpu", 0.0),))
+        for graph in GRAPHS
+    )
+    monkeypatch.setattr(export_command, "_export", lambda *_asked: Export(tiny_bundle, graphs))
     monkeypatch.setattr(calibrate_module, "measure", lambda *_args, **_named: MEASURED[0])
     target = tmp_path / "bundle"
     asked = ["--calibration-data", str(table), "--threads", "1", "-o", str(target)]

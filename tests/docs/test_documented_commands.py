@@ -63,7 +63,7 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 @pytest.fixture(scope="module")
-def things(tiny_export, tiny_model, tmp_path_factory):
+def things(tiny_bundle, tiny_model, tmp_path_factory):
     """What the documents name, made once: clips, a set to learn from, a checkpoint and a bundle of it."""
     from avgn_edge.models.checkpoint import save
 
@@ -75,7 +75,7 @@ def things(tiny_export, tiny_model, tmp_path_factory):
     model = copy.deepcopy(tiny_model)
     model.settings = replace(model.settings, labels=digits)
     save(model, folder / "checkpoint.safetensors")
-    shutil.copytree(tiny_export.bundle.path, folder / "my-bundle")
+    shutil.copytree(tiny_bundle.path, folder / "my-bundle")
     manifest = folder / "my-bundle" / "manifest.json"
     written = json.loads(manifest.read_text())
     written["labels"] = list(digits)

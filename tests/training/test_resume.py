@@ -14,7 +14,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from run_makers import SETTINGS, RandomSource, Remembers, run_training, same_weights, small_model  # noqa: E402
+from run_makers import (  # noqa: E402
+    EVERY_STEP,
+    SETTINGS,
+    RandomSource,
+    Remembers,
+    run_training,
+    same_weights,
+    small_model,
+)
 
 from avgn_edge.errors import DataError  # noqa: E402
 from avgn_edge.models import checkpoint  # noqa: E402
@@ -76,7 +84,7 @@ def test_resuming_equals_not_having_stopped(whole, tmp_path, place, how, ends_af
     first = StopsAt(place, how)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError if how is fault else KeyboardInterrupt):
-        run_training(output, monitor=first)
+        run_training(output, monitor=first, **(EVERY_STEP if how is fault else {}))
     assert signal.getsignal(signal.SIGINT) is before
     assert list(first.steps)[-1] == ends_after
     torch.manual_seed(99)  # resuming does not rest on what was drawn before
@@ -98,7 +106,7 @@ def test_adamw_in_bfloat16_resumes_too(tmp_path):
     settings = replace(SETTINGS, optimiser="adamw", precision="bfloat16", warmup=0.3)
     model, heard = run_training(tmp_path / "whole.pt", settings=settings)
     with pytest.raises(ZeroDivisionError):
-        run_training(tmp_path / "a.pt", settings=settings, monitor=StopsAt((1, 1), fault))
+        run_training(tmp_path / "a.pt", settings=settings, monitor=StopsAt((1, 1), fault), **EVERY_STEP)
     resumed, rest = run_training(tmp_path / "a.pt", settings=settings, resume=True)
     assert rest.steps == {place: terms for place, terms in heard.steps.items() if place >= (1, 1)}
     assert same_weights(resumed, model)
@@ -130,7 +138,7 @@ def test_a_kill_before_the_rename_loses_no_more_than_the_last_state(whole, tmp_p
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
     first = Remembers()
     with pytest.raises(ZeroDivisionError):
-        run_training(output, monitor=first)
+        run_training(output, monitor=first, **EVERY_STEP)
     monkeypatch.undo()
     assert (tmp_path / f"{name}.partial").exists()
     model, second = run_training(output, resume=True)
@@ -143,14 +151,14 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from run_makers import Remembers, run_training
+from run_makers import EVERY_STEP, Remembers, run_training
 
 class Tells(Remembers):
     def step(self, epoch, step, steps, terms):
         print(epoch, step, flush=True)
 
 torch.set_num_threads(int(sys.argv[2]))
-run_training(Path(sys.argv[1]), monitor=Tells())
+run_training(Path(sys.argv[1]), monitor=Tells(), **EVERY_STEP)
 """
 
 
@@ -179,7 +187,7 @@ def stopped(tmp_path_factory):
     """A run that stopped in its second epoch."""
     output = tmp_path_factory.mktemp("stopped") / "a.pt"
     with pytest.raises(ZeroDivisionError):
-        run_training(output, monitor=StopsAt((1, 1), fault), data="clips 1")
+        run_training(output, monitor=StopsAt((1, 1), fault), data="clips 1", **EVERY_STEP)
     return output
 
 
