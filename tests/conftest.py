@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-# Before anything loads PyTorch: two processes of tests on two cores, whose threads would wait for each other by spinning.
+# Before PyTorch is loaded: with two processes of tests on two cores, its threads would spin waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
