@@ -35,7 +35,7 @@ KINDS = [
 
 
 def encoded(codec: str, sample_format: str, layout: str, container: str, samples: np.ndarray) -> bytes:
-    """A file of `samples`, float32 [n, channels]; they are given to the encoder packed, as PyAV's planes are the fault."""
+    """A file of `samples`, float32 [n, channels], which are given to the encoder packed: planes are the fault."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=RATE, layout=layout)
