@@ -121,12 +121,12 @@ def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
 
 def mixed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of `channels`, float32 [channels, n] -> [n]; of channels that cancel each other, the loudest."""
-    if len(channels) == 1:
-        return channels[0]
-    mono: NDArray[np.float32] = channels.mean(axis=0, dtype=np.float32)
-    energies = np.einsum("cn,cn->c", channels, channels)
-    if len(channels) ** 2 * np.einsum("n,n->", mono, mono) < CANCELLED * energies.sum():
-        return channels[int(energies.argmax())]
+    mono: NDArray[np.float32] = channels[0]
+    if len(channels) > 1:
+        mono = channels.mean(axis=0, dtype=np.float32)
+        energies = np.einsum("cn,cn->c", channels, channels)
+        if len(channels) ** 2 * np.einsum("n,n->", mono, mono) < CANCELLED * energies.sum():
+            mono = channels[int(energies.argmax())]
     return mono
 
 

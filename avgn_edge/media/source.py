@@ -79,6 +79,10 @@ class Source:
 
         return soundfile.SoundFile(self._path if self._path is not None else self._stream(quiet=True))
 
+    def bytes_of(self) -> BinaryIO:
+        """Open the clip as bytes; who asks closes it. Raises OSError."""
+        return Path(self._path).open("rb") if self._path is not None else cast("BinaryIO", self._stream())
+
     def _stream(self, *, quiet: bool = False) -> IO[bytes]:
         if self._file is None:
             return io.BytesIO(self._data or b"")
