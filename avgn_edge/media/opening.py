@@ -184,12 +184,7 @@ class _Parts:
     def _take_video(self, container: InputContainer, stream: VideoStream, probed: bool) -> InputContainer:
         """Make a track of `stream`, and return the container that is open after that."""
         name = self._source.name
-        if stream.width * stream.height > MAX_PIXELS:
-            raise ClipError(
-                name,
-                f"its frames of {stream.width}×{stream.height} are larger than is sane",
-                "scale it down, or check the file",
-            )
+        _check_size(name, stream.width, stream.height)
         number = stream.index
         self._device = chosen_device(self._hwaccel, self._source.container, number, name)
         if self._hwaccel == AUTO and self._device is None:
@@ -229,14 +224,31 @@ class _Parts:
         streams = moving_pictures(container)
         known = [stream for stream in streams if _decodable(stream) and stream.width > 0 and stream.height > 0]
         if streams and not known:
-            self.warnings.append("the video cannot be decoded: its codec is unknown or its header damaged")
+            self._check_header()
+            self.warnings.append(
+                "the video cannot be decoded: its codec is unknown, its header damaged, or its frames too large"
+            )
         return preferred(container, "video", known)
+
+    def _check_header(self) -> None:
+        """Refuse a video that is too large by its header: probing forgets the size of what it may not decode."""
+        sizes: list[tuple[int, int]] = []
+        with contextlib.suppress(*LIBRARY_ERRORS), self._source.container(probe=False) as container:
+            sizes = [(stream.width, stream.height) for stream in moving_pictures(container) if _decodable(stream)]
+        for width, height in sizes:
+            _check_size(self._source.name, width, height)
 
     def _audio_stream(self, container: InputContainer) -> AudioStream | None:
         known = [stream for stream in container.streams.audio if _decodable(stream)]
         if container.streams.audio and not known:
             self.warnings.append("the sound cannot be decoded: its codec is unknown")
         return preferred(container, "audio", known)
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        why = f"its frames of {width}×{height} are larger than is sane"
+        raise ClipError(name, why, f"scale it down to {MAX_PIXELS // 10**6} megapixels, or check the file")
 
 
 def _stream(container: InputContainer, index: int) -> VideoStream:

@@ -148,7 +148,9 @@ def _checked_path(path: str) -> str:
     """Return `path` if it can be a clip: a file with something in it that may be read."""
     if "://" in path:
         raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
-    with as_clip_error(path or "an empty path", "check the path and its permissions"):
+    if not path:
+        raise ClipError("an empty path", "it names no file", "give the path of a clip")
+    with as_clip_error(path, "check the path and its permissions"):
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             raise ClipError(path, "it is a folder", "give the files in it")
