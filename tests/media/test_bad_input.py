@@ -165,7 +165,7 @@ def test_damaged_packets_are_skipped_and_counted():
 
 @pytest.mark.parametrize(
     ("container", "why"),
-    [("avi", "its frames of 128×96 are larger than is sane"), ("mp4", "its frames too large")],  # MP4's is in its stream
+    [("avi", "its frames of 128×96 are larger than is sane"), ("mp4", "its frames too large")],
 )
 def test_frames_that_are_too_large_are_refused_for_that(container, why, monkeypatch):
     """The limit is lowered in place of making pictures of 67 megapixels."""
