@@ -37,21 +37,26 @@ CASES = {
 
 @cache
 def made(name: str) -> tuple[bytes, list[np.ndarray]]:
-    """A clip of noise that moves, every packet of it called a key frame, and its frames in the order of time."""
+    """A clip every packet of which is called a key frame, and its frames in the order of time."""
     codec, container, gop, options = CASES[name]
+    return encoded(codec, container, gop, options, lie=True)
+
+
+def encoded(
+    codec: str, container: str, gop: int, options: dict[str, str], *, lie: bool
+) -> tuple[bytes, list[np.ndarray]]:
+    """A clip of noise that moves, and its frames in the order of time."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 64, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=10, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *SIZE, "yuv420p", gop
-        for number in range(COUNT):
-            pixels = np.ascontiguousarray(np.roll(noise, 2 * number, axis=1)[:, : SIZE[0]])
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                packet.is_keyframe = True
+        for number in (*range(COUNT), None):
+            pixels = np.ascontiguousarray(np.roll(noise, 2 * (number or 0), axis=1)[:, : SIZE[0]])
+            frame = None if number is None else av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            for packet in stream.encode(frame):
+                packet.is_keyframe = packet.is_keyframe or lie
                 output.mux(packet)
-        for packet in stream.encode(None):
-            packet.is_keyframe = True
-            output.mux(packet)
     with av.open(io.BytesIO(buffer.getvalue())) as file:
         return buffer.getvalue(), [frame.to_ndarray() for frame in file.decode(video=0)]
 
@@ -78,6 +83,18 @@ def test_frames_that_all_depend_on_the_first_are_not_shared_out(monkeypatch):
     with open_clip(made("MPEG-4, one key frame, MP4")[0], decoders=4) as clip:
         clip.frames(range(16))
         assert clip._video.decoded <= 1.2 * COUNT
+
+
+@pytest.mark.parametrize("container", ["mp4", "mpegts"])
+def test_gradual_refresh_needs_no_decoding_from_the_start(container):
+    """Such H.264 has one intra picture, at its start, and its decoder knows when what comes out is sound."""
+    options = {"preset": "ultrafast", "x264-params": "intra-refresh=1:keyint=10:bframes=0"}
+    data, frames = encoded("libx264", container, 1000, options, lie=False)
+    with open_clip(data) as clip:
+        time_s = clip.moments[14].time_s
+        frame = clip._video.first.frame_at(time_s)
+        np.testing.assert_array_equal(frame.to_ndarray(), frames[int(time_s * 10 + 1e-6)])
+        assert clip._video.decoded < COUNT / 2
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
