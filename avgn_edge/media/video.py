@@ -43,8 +43,6 @@ RECENT: Final = 128
 """Packets remembered: more than any decoder keeps back."""
 INTER: Final = frozenset({PictureType.P, PictureType.B, PictureType.S, PictureType.SP})
 """Pictures that need others, which were decoded before them: where decoding begins they are grey, and rubbish."""
-WITHHOLDING: Final = frozenset({"h264", "hevc"})
-"""Decoders that themselves give no picture before one that is sound: with gradual refresh that is never an intra one."""
 _NOWHERE: Final = -(2**62)
 
 
@@ -133,7 +131,6 @@ class VideoTrack:
         self._order = OutputOrder.needed(container, stream)
         self._may_drop = self.index.trusted and _drops_rightly(stream) and self._order is None
         self._dropping = False
-        self._withholds = stream.codec_context.name in WITHHOLDING
         self._names_types = False  # the decoder: which pictures need no other
         self._mirror: MirrorImage | None = None
         self._first_packet: Packet[VideoStream] | None = None  # until the first frame
@@ -407,7 +404,7 @@ class VideoTrack:
         tick = _pts(frame)
         if not self._at_start:
             late = self._since.claimed is not None and tick > self._since.claimed
-            inter = not frame.key_frame and frame.pict_type in INTER and not self._withholds
+            inter = not frame.key_frame and frame.pict_type in INTER
             # Some decoders never name a type. Others have made up a picture, to decode the next from.
             made_up = not frame.key_frame and frame.pict_type == PictureType.NONE and (late or self._names_types)
             if late or made_up or (inter and frame.pict_type != PictureType.B):

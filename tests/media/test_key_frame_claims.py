@@ -25,7 +25,7 @@ CASES = {
     "H.263, one key frame, MOV": ("h263", "mov", 1000, {}),
     "MS-MPEG4, AVI": ("msmpeg4", "avi", 25, {}),
     "MPEG-2, Matroska": ("mpeg2video", "matroska", 12, {"bf": "2"}),
-    "VP8, Matroska": ("libvpx", "matroska", 30, {"deadline": "realtime", "cpu-used": "8"}),
+    "VP8, Matroska": ("libvpx", "matroska", 30, {"deadline": "realtime", "cpu-used": "16"}),
     "VP9, MP4": ("libvpx-vp9", "mp4", 30, {"deadline": "realtime", "cpu-used": "8"}),
     "VP9, one key frame, Matroska": ("libvpx-vp9", "matroska", 1000, {"deadline": "realtime", "cpu-used": "8"}),
     "H.264, MP4": ("libx264", "mp4", 12, {"preset": "ultrafast", "bf": "2"}),
@@ -86,15 +86,15 @@ def test_frames_that_all_depend_on_the_first_are_not_shared_out(monkeypatch):
 
 
 @pytest.mark.parametrize("container", ["mp4", "mpegts"])
-def test_gradual_refresh_needs_no_decoding_from_the_start(container):
-    """Such H.264 has one intra picture, at its start, and its decoder knows when what comes out is sound."""
-    options = {"preset": "ultrafast", "x264-params": "intra-refresh=1:keyint=10:bframes=0"}
+def test_gradual_refresh_is_decoded_from_where_it_is_sound(container):
+    """Such H.264 has one intra picture, at its start; FFmpeg's decoder calls pictures sound before they are."""
+    options = {"preset": "ultrafast", "x264-params": "intra-refresh=1:keyint=20:bframes=0"}
     data, frames = encoded("libx264", container, 1000, options, lie=False)
     with open_clip(data) as clip:
-        time_s = clip.moments[14].time_s
-        frame = clip._video.first.frame_at(time_s)
-        np.testing.assert_array_equal(frame.to_ndarray(), frames[int(time_s * 10 + 1e-6)])
-        assert clip._video.decoded < COUNT / 2
+        for index in (14, 4, 5):
+            time_s = clip.moments[index].time_s
+            frame = clip._video.first.frame_at(time_s)
+            np.testing.assert_array_equal(frame.to_ndarray(), frames[int(time_s * 10 + 1e-6)])
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
