@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from avgn_edge.media.orientation import Orientation
 
 if TYPE_CHECKING:
     import av
@@ -44,37 +46,6 @@ class FrameGeometry:
         x, y, width, height = box
         across, down = display_size[0] / self.resize, display_size[1] / self.resize
         return (x + self.offset) * across, (y + self.offset) * down, width * across, height * down
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How a stored picture is turned for display: transposed first, then mirrored."""
-
-    transpose: bool = False
-    mirror_x: bool = False
-    mirror_y: bool = False
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame) -> Orientation:
-        """Read the display matrix of `frame`, to the nearest quarter turn; without one the frame is upright."""
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
-        if data is None or len(bytes(data)) < 36:
-            return cls()
-        # A stored point (x, y) is displayed at (a·x + c·y, b·x + d·y), y downwards: rows of three, 16.16 fixed point.
-        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), dtype=np.int32)[:5])
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn `pixels` (uint8 [H, W, 3]) upright; the result may be a view."""
-        if self.transpose:
-            pixels = pixels.swapaxes(0, 1)
-        return pixels[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the displayed (width, height) of a picture stored as `width` × `height`."""
-        return (height, width) if self.transpose else (width, height)
 
 
 class FrameConverter:

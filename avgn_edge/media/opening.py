@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
@@ -15,6 +16,7 @@ from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
 from avgn_edge.media.file_clip import FileClip, Sampling
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
+from avgn_edge.media.joined import TIMED_FORMATS, next_link, times_begin_again
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
 from avgn_edge.media.segment import segment_of
 from avgn_edge.media.side_by_side import MOST_DECODERS, SideBySide
@@ -25,7 +27,6 @@ from avgn_edge.media.video import VideoTrack
 from avgn_edge.media.video_index import INDEXED_FORMATS
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from av.audio.stream import AudioStream
@@ -141,17 +142,34 @@ class _Parts:
         if formats & PLAYLISTS:
             raise ClipError(name, "it is a playlist", "give the files it names")
         video, audio = self._video_stream(container), self._audio_stream(container)
+        number = None if (first := video or audio) is None else first.index
         if video is not None:
             container = self._take_video(container, video, probed)
         if audio is not None and video is None and formats & PLAIN_AUDIO and self._from_sound_file():
             container.close()
-            return
-        if audio is not None:
+        elif audio is not None:
             probe = not formats & INDEXED_FORMATS
             self._take_audio(container if video is None else self._opened(probe=probe), audio.index, probe=probe)
         if video is None and audio is None:
             reason = self.warnings[0] if self.warnings else "it has neither video nor sound"
             raise ClipError(name, reason, "give a file with a video or an audio track")
+        self._check_whole(formats, number)
+
+    def _check_whole(self, formats: set[str], number: int | None) -> None:
+        """Warn of a file that is several recordings, one after the other: what its header tells is of one of them."""
+        share = None
+        with contextlib.suppress(*LIBRARY_ERRORS):
+            if number is not None and formats & TIMED_FORMATS:
+                with self._source.container(probe=False) as container:
+                    share = times_begin_again(container, number, container.size)
+            elif "ogg" in formats:
+                with self._source.bytes_of() as file:
+                    share = next_link(file, file.seek(0, os.SEEK_END))
+        if share is not None:
+            self.warnings.append(
+                f"another recording begins after some {100 * share:.0f} % of the file, "
+                f"and no more than {self.duration_s:.1f} s in all are looked at: give each as a file of its own"
+            )
 
     def another_video(self) -> VideoTrack:
         """Open the video once more, with the same interrupt."""
@@ -166,12 +184,7 @@ class _Parts:
     def _take_video(self, container: InputContainer, stream: VideoStream, probed: bool) -> InputContainer:
         """Make a track of `stream`, and return the container that is open after that."""
         name = self._source.name
-        if stream.width * stream.height > MAX_PIXELS:
-            raise ClipError(
-                name,
-                f"its frames of {stream.width}×{stream.height} are larger than is sane",
-                "scale it down, or check the file",
-            )
+        _check_size(name, stream.width, stream.height)
         number = stream.index
         self._device = chosen_device(self._hwaccel, self._source.container, number, name)
         if self._hwaccel == AUTO and self._device is None:
@@ -211,14 +224,31 @@ class _Parts:
         streams = moving_pictures(container)
         known = [stream for stream in streams if _decodable(stream) and stream.width > 0 and stream.height > 0]
         if streams and not known:
-            self.warnings.append("the video cannot be decoded: its codec is unknown or its header damaged")
+            self._check_header()
+            self.warnings.append(
+                "the video cannot be decoded: its codec is unknown, its header damaged, or its frames too large"
+            )
         return preferred(container, "video", known)
+
+    def _check_header(self) -> None:
+        """Refuse a video that is too large by its header: probing forgets the size of what it may not decode."""
+        sizes: list[tuple[int, int]] = []
+        with contextlib.suppress(*LIBRARY_ERRORS), self._source.container(probe=False) as container:
+            sizes = [(stream.width, stream.height) for stream in moving_pictures(container) if _decodable(stream)]
+        for width, height in sizes:
+            _check_size(self._source.name, width, height)
 
     def _audio_stream(self, container: InputContainer) -> AudioStream | None:
         known = [stream for stream in container.streams.audio if _decodable(stream)]
         if container.streams.audio and not known:
             self.warnings.append("the sound cannot be decoded: its codec is unknown")
         return preferred(container, "audio", known)
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        why = f"its frames of {width}×{height} are larger than is sane"
+        raise ClipError(name, why, f"scale it down to {MAX_PIXELS // 10**6} megapixels, or check the file")
 
 
 def _stream(container: InputContainer, index: int) -> VideoStream:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.media.logmel import SAMPLE_RATE
-from avgn_edge.media.resample import Resampler, mono_frame, whole_step
+from avgn_edge.media.resample import Resampler, mixed, mono_frame, whole_step
 
 if TYPE_CHECKING:
     import soundfile
@@ -96,7 +96,7 @@ def _fill_span(windows: WindowBuffer, pcm: Pcm, resampler: Resampler, first: int
         samples = pcm.read(start, min(start + block, last))
         if len(samples) == 0:
             break
-        ready = resampler.push(mono_frame(samples.mean(axis=1, dtype=np.float32), pcm.rate))
+        ready = resampler.push(mono_frame(mixed(samples.T), pcm.rate))
         windows.write(position, ready)
         position += len(ready)
         if not windows.go_on(position):

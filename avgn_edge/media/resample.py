@@ -18,6 +18,10 @@ TOGETHER_S: Final = 0.25
 """Seconds of sound that are resampled at once: as much later comes what a stream is told."""
 PAUSE_S: Final = 0.01
 """Silence between two runs, at least: several times what the filter reaches."""
+MOST_PLANES: Final = 7
+"""PyAV 17 and 18 read the planes of a planar frame of more channels from beyond their array, and end the process."""
+CANCELLED: Final = 0.01
+"""Channels whose sum has less than this share of their energies cancel each other, as a stereo pair wired crosswise."""
 NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
@@ -25,7 +29,8 @@ class Resampler:
     """Uninterrupted runs of sound: what `push` and then `end` or `pause` return, joined, is a run at 16 kHz.
 
     Channels are averaged in NumPy because libswresample's own mix to mono weighs them: floats before resampling, which
-    then has one channel to do (both are linear), other formats after it.
+    then has one channel to do (both are linear), other formats after it. More than `MOST_PLANES` channels are packed
+    into one plane first.
     Frames are resampled some at a time: a frame of AAC lasts 23 ms, and Python takes longer over one than FFmpeg does.
     """
 
@@ -33,6 +38,7 @@ class Resampler:
         self._together_s = together_s
         self._waiting = av.AudioFifo()
         self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._packer = av.AudioResampler(format="flt")
         self._floats = False
         self._rate = SAMPLE_RATE
         self._taken = 0  # samples of this run that went in
@@ -80,10 +86,18 @@ class Resampler:
             return NOTHING
         waiting.pts = None
         self._taken += waiting.samples
-        self._floats = waiting.format.name == "fltp"
-        if self._floats and waiting.layout.nb_channels > 1:
+        many = waiting.layout.nb_channels > MOST_PLANES
+        self._floats = many or waiting.format.name == "fltp"
+        if many:
+            waiting = mono_frame(mixed(self._packed(waiting).T), waiting.sample_rate)
+        elif self._floats and waiting.layout.nb_channels > 1:
             waiting = mono_frame(_mono([waiting]), waiting.sample_rate)
         return self._due(_mono(self._resampler.resample(waiting)))
+
+    def _packed(self, frame: AudioFrame) -> NDArray[np.float32]:
+        """Return the samples of `frame`, float32 [n, channels], without a look at planes."""
+        packed = [np.asarray(part.to_ndarray(), dtype=np.float32) for part in self._packer.resample(frame)]
+        return np.concatenate(packed, axis=1).reshape(-1, frame.layout.nb_channels)
 
     def _due(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Leave out what belongs to runs before this."""
@@ -105,7 +119,17 @@ def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
     return frame
 
 
+def mixed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of `channels`, float32 [channels, n] -> [n]; of channels that cancel each other, the loudest."""
+    mono: NDArray[np.float32] = channels[0]
+    if len(channels) > 1:
+        mono = channels.mean(axis=0, dtype=np.float32)
+        energies = np.einsum("cn,cn->c", channels, channels)
+        if len(channels) ** 2 * np.einsum("n,n->", mono, mono) < CANCELLED * energies.sum():
+            mono = channels[int(energies.argmax())]
+    return mono
+
+
 def _mono(frames: list[AudioFrame]) -> NDArray[np.float32]:
-    pieces = [np.asarray(frame.to_ndarray(), dtype=np.float32) for frame in frames]
-    mono = [piece[0] if len(piece) == 1 else piece.mean(axis=0, dtype=np.float32) for piece in pieces]
+    mono = [mixed(np.asarray(frame.to_ndarray(), dtype=np.float32)) for frame in frames]
     return mono[0] if len(mono) == 1 else np.concatenate(mono or [NOTHING])

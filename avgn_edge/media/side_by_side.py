@@ -144,6 +144,10 @@ class SideBySide:
         self._choose_threads()
         found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.of(times_s)))
         shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
+        if len(shots) > 1 and self.first.index.doubtful and not self.decoded:
+            # One frame tells whether it is worth sharing out what follows, which may all depend on what comes before.
+            self._decoders[0].read(shots[:1], found, deadline, self._kept)
+            shots = self._shots([shot.time_s for shot in shots[1:]])
         groups = [list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s))]
         likely = self._likely(likely_s, groups) if deadline is None else []
         count = min(self._most, len(groups) + len(likely)) if deadline is None else 1

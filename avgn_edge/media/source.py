@@ -79,6 +79,10 @@ class Source:
 
         return soundfile.SoundFile(self._path if self._path is not None else self._stream(quiet=True))
 
+    def bytes_of(self) -> BinaryIO:
+        """Open the clip as bytes; who asks closes it. Raises OSError."""
+        return Path(self._path).open("rb") if self._path is not None else cast("BinaryIO", self._stream())
+
     def _stream(self, *, quiet: bool = False) -> IO[bytes]:
         if self._file is None:
             return io.BytesIO(self._data or b"")
@@ -144,7 +148,9 @@ def _checked_path(path: str) -> str:
     """Return `path` if it can be a clip: a file with something in it that may be read."""
     if "://" in path:
         raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
-    with as_clip_error(path or "an empty path", "check the path and its permissions"):
+    if not path:
+        raise ClipError("an empty path", "it names no file", "give the path of a clip")
+    with as_clip_error(path, "check the path and its permissions"):
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             raise ClipError(path, "it is a folder", "give the files in it")

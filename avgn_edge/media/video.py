@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import av.error
+from av.video.frame import PictureType
 
 from avgn_edge.media.cheap_frame import CheapFrame
 from avgn_edge.media.clock import Clock
 from avgn_edge.media.decode_plan import FRAMES_A_FRAME, Way
 from avgn_edge.media.frames import upright_size
 from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.orientation import MirrorImage
+from avgn_edge.media.output_order import OutputOrder
 from avgn_edge.media.video_index import VideoIndex
 
 if TYPE_CHECKING:
@@ -37,7 +41,31 @@ MARGIN_FRAMES: Final = 2
 """Frames this close before a time are decoded whether others need them or not: one of them is shown then."""
 RECENT: Final = 128
 """Packets remembered: more than any decoder keeps back."""
+INTER: Final = frozenset({PictureType.P, PictureType.B, PictureType.S, PictureType.SP})
+"""Pictures that need others, which were decoded before them: where decoding begins they are grey, and rubbish."""
 _NOWHERE: Final = -(2**62)
+
+
+@dataclass
+class _SinceSeek:
+    """What has come since the latest seek; times are ticks of the stream."""
+
+    concealed_before: int
+    damaged_before: int
+    fresh: bool = False
+    """Whether it was a seek to a key frame, and no packet has come."""
+    claimed: int | None = None
+    """When the frame is shown that the index took for a key frame."""
+    landed: int | None = None
+    """When the first frame is shown that came out and is sound."""
+    read_to: int = _NOWHERE
+    """The latest packet's time stamp."""
+    beyond: int = 0
+    """Packets that are decoded after the frame wanted."""
+    dropped_to: int = _NOWHERE
+    """The latest time stamp that may have been dropped."""
+    fed: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Time stamps that went into the decoder."""
 
 
 class VideoTrack:
@@ -47,6 +75,8 @@ class VideoTrack:
 
     Frames that no other needs are not decoded on the way to one, where that is known to leave it as it is. What the
     decoder gives is checked against the packets' time stamps, and decoded again in full if a frame is missing.
+
+    What the container calls a key frame need not be one: decoding begins with a picture that needs no other.
     """
 
     def __init__(
@@ -91,19 +121,19 @@ class VideoTrack:
         self._ready: deque[av.VideoFrame] = deque()
         self._current: av.VideoFrame | None = None
         self._tick = 0  # of the current frame
-        self._landed: int | None = None  # the first frame's tick after a seek
-        self._read_to = _NOWHERE  # the latest packet's time stamp
         self._next_tick: int | None = None  # of the next frame if it carries no time
         self._moved = False
         self._at_start = True
         self._alone = False  # nothing is wanted soon that this decoder's pictures would serve
         self._drained = False  # everything was taken out of the decoder: it goes on from a key frame only
         self._drained_for = 0  # the time up to which that was everything shown
-        self._fed: deque[int] = deque(maxlen=RECENT)  # time stamps that went into the decoder since the seek
-        self._may_drop = self.index.trusted and _drops_rightly(stream)
+        self._since = _SinceSeek(self.concealed, self.damaged)
+        self._order = OutputOrder.needed(container, stream)
+        self._may_drop = self.index.trusted and _drops_rightly(stream) and self._order is None
         self._dropping = False
-        self._dropped_to = _NOWHERE  # the latest time stamp that may have been dropped since the seek
-        self._concealed_before = 0  # the seek
+        self._names_types = False  # the decoder: which pictures need no other
+        self._mirror: MirrorImage | None = None
+        self._first_packet: Packet[VideoStream] | None = None  # until the first frame
         # Frames wanted that are few and far between have threads inside a frame: threads across them only add delay.
         self._threads: Threads = "SLICE"
         self._thread_count = 0  # as many as there are cores
@@ -134,7 +164,10 @@ class VideoTrack:
     def learn(self, other: VideoTrack) -> None:
         """Take over what the `other` track of the same video was seen to be like."""
         self.index.learned.update(other.index.learned)
+        if not other.index.trusted:
+            self.index.distrust()
         self._may_drop = self._may_drop and other._may_drop
+        self._mirror = other._mirror
 
     def frame_at(self, time_s: float, deadline: float | None = None, *, alone: bool = False) -> av.VideoFrame | None:
         """Return the frame shown at `time_s`: the last that starts at or before it, else the first.
@@ -151,16 +184,22 @@ class VideoTrack:
             wanted = min(wanted, self._end_tick)
         if self.display_size is None and not self.index.trusted and self._peek(None) is None:
             return None  # nothing decodes; and only a first frame tells whether frames carry times to seek by
-        frame = self._sought(wanted)
+        before = self._tick if self._current is not None else None
+        sought = self._must_seek(wanted)
+        if sought:
+            self._seek(wanted)
+        frame = self._walk(wanted)
         if self._mistaken(wanted):
             self._may_drop = False
-            self.concealed = self._concealed_before
+            self.concealed = self._since.concealed_before
             self._seek(wanted)
             frame = self._walk(wanted)
         self._alone = False
         if frame is None:
             self._may_drop = False
             frame = self._from_further_back(wanted)
+        if sought and before is not None and self._since.landed is not None and self._since.landed <= before <= wanted:
+            self._patience *= 2
         return frame
 
     def work(self, times_s: Sequence[float]) -> int:
@@ -230,22 +269,12 @@ class VideoTrack:
 
     # --- where to read from
 
-    def _sought(self, wanted: int) -> av.VideoFrame | None:
-        if not self._must_seek(wanted):
-            return self._walk(wanted)
-        before = self._tick if self._current is not None else None
-        self._seek(wanted)
-        frame = self._walk(wanted)
-        if before is not None and self._landed is not None and self._landed <= before <= wanted:
-            self._patience *= 2
-        return frame
-
     def _mistaken(self, wanted: int) -> bool:
         """Tell whether dropping frames may have cost one that is needed: the one wanted, or one that others need."""
-        if self._dropped_to == _NOWHERE:
+        if self._since.dropped_to == _NOWHERE:
             return False
-        due = max((tick for tick in self._fed if tick <= wanted), default=_NOWHERE)
-        return self._current is None or self._tick < due or self.concealed > self._concealed_before
+        due = max((tick for tick in self._since.fed if tick <= wanted), default=_NOWHERE)
+        return self._current is None or self._tick < due or self.concealed > self._since.concealed_before
 
     def _must_seek(self, wanted: int) -> bool:
         """Tell whether `wanted` cannot be reached from here, or is reached sooner from a later key frame."""
@@ -255,11 +284,11 @@ class VideoTrack:
             return wanted > self._drained_for
         if not self._seekable:
             return False
-        if wanted < self._dropped_to:
+        if wanted < self._since.dropped_to:
             return True  # given up on the way to a later one
         if self.index.trusted:
             key = self.index.key(wanted)
-            return key is not None and key - self.index.delay > self._read_to
+            return key is not None and key - self.index.delay > self._since.read_to
         here = self._tick if self._current is not None else self._first_tick
         return wanted - here > self._patience
 
@@ -277,7 +306,7 @@ class VideoTrack:
             return
         self._forget()
         self._packets = self._container.demux(self._stream)
-        self._moved = True
+        self._moved = self._since.fresh = True
         self._at_start = False
 
     def _rewind(self, *, reopen: bool) -> None:
@@ -297,25 +326,32 @@ class VideoTrack:
         self._packets = iter(())
         self._ready.clear()
         self._current = None
-        self._landed = None
-        self._read_to = _NOWHERE
         self._next_tick = None
         self._drained = False
-        self._fed.clear()
-        self._dropped_to = _NOWHERE
-        self._concealed_before = self.concealed
+        self._since = _SinceSeek(self.concealed, self.damaged)
+        if self._order is not None:
+            self._order.begin()
 
     def _from_further_back(self, wanted: int) -> av.VideoFrame | None:
         """Seek ever further back until something at or before `wanted` decodes; the first frame if nothing does."""
+        barren, before = self._barren, self._since.damaged_before
         back = self._clock.span(FIRST_STEP_BACK_S)
-        while self._seekable and wanted - back > self._first_tick:
+        frame = None
+        while frame is None and self._seekable and wanted - back > self._first_tick:
+            self.damaged = before  # what could not be decoded from there may well be from further back
             self._seek(wanted - back)
             frame = self._walk(wanted)
-            if frame is not None:
-                return frame
+            barren = barren or self._barren
             back *= 2
-        self._rewind(reopen=True)
-        return self._walk(wanted)
+        if frame is None:
+            self.damaged = before
+            self._rewind(reopen=True)
+            frame = self._walk(wanted)
+        if frame is not None and self._since.landed is not None:
+            self._patience = max(self._patience, wanted - self._since.landed)
+            if barren and self.damaged == before:
+                self.index.distrust()  # nothing is damaged: what gave no picture had been called a key frame
+        return frame
 
     # --- decoding
 
@@ -349,24 +385,72 @@ class VideoTrack:
             packet = self._next_packet()
             if packet is None:
                 return None
+            if self._mirror is None and self._first_packet is None:
+                self._first_packet = packet
             stamp = packet.pts if packet.dts is None else packet.dts
             if stamp is not None:
-                self._read_to = max(self._read_to, stamp)
-            for frame in self._given(packet, wanted):
-                self._ready.append(self._timed(frame))
+                self._since.read_to = max(self._since.read_to, stamp)
+            frames = [self._timed(frame) for frame in self._given(packet, wanted)]
+            self._ready += [frame for frame in frames if self._lands(frame)]
+            if not self._ready and self._lost(wanted, stamp, frames):
+                return None
             self._packet_s = max(time.perf_counter() - started, 0.8 * self._packet_s)
         return self._ready[0] if self._ready else None
 
+    def _lands(self, frame: av.VideoFrame) -> bool:
+        """Tell whether decoding may begin, or has begun, with a frame that came out of the decoder."""
+        if self._since.landed is not None:
+            return True
+        tick = _pts(frame)
+        if not self._at_start:
+            late = self._since.claimed is not None and tick > self._since.claimed
+            inter = not frame.key_frame and frame.pict_type in INTER
+            # Some decoders never name a type. Others have made up a picture, to decode the next from.
+            made_up = not frame.key_frame and frame.pict_type == PictureType.NONE and (late or self._names_types)
+            if late or made_up or (inter and frame.pict_type != PictureType.B):
+                self.index.distrust()  # what was called a key frame is none, or the decoder threw it away
+            if made_up or inter:
+                return False
+            if not self.index.trusted:
+                self.damaged = (
+                    self._since.damaged_before
+                )  # reading began anywhere: what came before this one is not damaged
+        self._since.landed = tick
+        return True
+
+    def _lost(self, wanted: int | None, stamp: int | None, frames: Sequence[av.VideoFrame]) -> bool:
+        """Tell whether, after a seek, nothing that is shown by `wanted` will come out any more."""
+        if self._since.landed is not None or self._at_start or wanted is None:
+            return False
+        self._since.beyond += stamp is not None and stamp > wanted
+        refused = self.index.trusted and self.damaged > self._since.damaged_before
+        return refused or self._since.beyond > RECENT or any(_pts(frame) > wanted for frame in frames)
+
+    @property
+    def _barren(self) -> bool:
+        """Whether the decoder made nothing of the packets from the latest seek on."""
+        return not self._at_start and self._since.landed is None and self._since.read_to > _NOWHERE
+
     def _given(self, packet: Packet[VideoStream], wanted: int | None) -> list[av.VideoFrame]:
         """Decode `packet`; if everything that `wanted` needs is in the decoder and it is alone, take all there is."""
-        shown = None if packet.is_discard else packet.pts
+        shown = None if packet.is_discard or self._order is not None else packet.pts
+        if self._order is not None and not self._order.feed(packet, at_start=self._at_start):
+            return []
+        if self._since.fresh:
+            self._since.fresh, self._since.claimed = False, shown if self.index.trusted else None
         alone = wanted if self._alone else None
-        if alone is not None and self.index.every_frame and packet.dts is not None and packet.dts > alone and self._fed:
+        if (
+            alone is not None
+            and self.index.every_frame
+            and packet.dts is not None
+            and packet.dts > alone
+            and self._since.fed
+        ):
             return self._drain(alone)  # what is shown by then was decoded before
         self._drop(wanted is not None and shown is not None and shown < self._needed_from(wanted), shown)
         frames = self._decode(packet)
         if shown is not None:
-            self._fed.append(shown)
+            self._since.fed.append(shown)
             if alone is not None and shown == alone:
                 frames += self._drain(alone)
         return frames
@@ -381,7 +465,7 @@ class VideoTrack:
             self._dropping = drop
             self._stream.codec_context.skip_frame = "NONREF" if drop else "DEFAULT"
         if drop and tick is not None:
-            self._dropped_to = max(self._dropped_to, tick)
+            self._since.dropped_to = max(self._since.dropped_to, tick)
 
     def _drain(self, wanted: int) -> list[av.VideoFrame]:
         """Take out of the decoder what it holds back: everything shown up to `wanted` was given to it."""
@@ -412,6 +496,8 @@ class VideoTrack:
 
     def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Give `frame` a time if it has none, as in raw streams: one frame after the one before."""
+        if self._order is not None:
+            self._order.place(frame)
         if frame.pts is None:
             if self._next_tick is None:
                 self._seekable = False
@@ -420,8 +506,11 @@ class VideoTrack:
         self._next_tick = frame.pts + int(frame.duration or self._frame_ticks)
         self.decoded += 1
         self.concealed += bool(frame.is_corrupt)
-        if self._landed is None:
-            self._landed = frame.pts
+        self._names_types = self._names_types or frame.pict_type != PictureType.NONE
+        if self._mirror is None:
+            self._mirror = MirrorImage(self._stream, self._first_packet)
+            self._first_packet = None
+        self._mirror.note(frame)
         if self.display_size is None:
             self.display_size = upright_size(frame)
         return frame

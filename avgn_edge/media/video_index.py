@@ -25,8 +25,8 @@ class VideoIndex:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         formats = set(container.format.name.split(","))
-        self.trusted: Final = _lists_key_frames(container, stream, formats)
-        """Whether it names every key frame."""
+        self.trusted = _lists_key_frames(container, stream, formats)
+        """Whether it names every key frame, and none that is not one, as far as is known: see `distrust`."""
         self.every_frame: Final = self.trusted and "mov" in formats
         """Whether it names every frame, by the time at which it is decoded, which its packet has too."""
         self.shown: Final = self.trusted and "matroska" in formats
@@ -36,6 +36,15 @@ class VideoIndex:
         self.delay: Final = self._measured_delay(stream)
         self.learned: Final[dict[int, int]] = {}
         """When frames are decoded whose packets were read, by when they start to be shown."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it says that the first two frames are key frames, as indexes do that cannot tell which are."""
+        return self.trusted and all(entry.is_keyframe for entry in self._entries[:2])
+
+    def distrust(self) -> None:
+        """Note that a frame that it names as a key frame is none."""
+        self.trusted = False
 
     def renew(self, stream: VideoStream) -> None:
         """Look things up in the same stream opened again: the entries are the container's and go with it."""

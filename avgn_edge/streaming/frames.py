@@ -10,7 +10,8 @@ import av
 import numpy as np
 
 from avgn_edge.errors import ClipError
-from avgn_edge.media.frames import FrameConverter, FrameGeometry, Orientation
+from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.orientation import Orientation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,6 @@ class FramesDue:
 
     def __init__(self, geometry: FrameGeometry, keep: int) -> None:
         self._converter = FrameConverter(geometry)
-        self._turned: tuple[tuple[int, int], Orientation] | None = None
         self._taken: deque[tuple[float, Taken]] = deque(maxlen=keep)
         self.end_s = -math.inf
         """The time of the newest frame that was offered."""
@@ -51,24 +51,12 @@ class FramesDue:
     def clear(self) -> None:
         """Forget everything: time begins anew."""
         self._taken.clear()
-        self._turned = None
         self.end_s = -math.inf
 
     def _convert(self, frame: NDArray[np.uint8] | av.VideoFrame) -> Taken:
         if isinstance(frame, av.VideoFrame):
-            orientation = self._orientation_of(frame)
+            orientation = Orientation.of(frame)
         else:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             orientation = Orientation()
         return self._converter.rgb(frame, orientation), orientation.size(frame.width, frame.height)
-
-    def _orientation_of(self, frame: av.VideoFrame) -> Orientation:
-        """How the frames of this size are turned, read from the first of them.
-
-        A frame whose side data were read is only let go by the garbage collector (PyAV ties the two together), which
-        may not come by for minutes: pictures would pile up.
-        """
-        size = frame.width, frame.height
-        if self._turned is None or self._turned[0] != size:
-            self._turned = size, Orientation.of(frame)
-        return self._turned[1]

@@ -10,7 +10,7 @@ import numpy as np
 from avgn_edge.errors import ClipError
 from avgn_edge.media.arrays import checked_pcm
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
-from avgn_edge.media.resample import Resampler, mono_frame
+from avgn_edge.media.resample import Resampler, mixed, mono_frame
 from avgn_edge.media.windows import HEARD_PEAK
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ def sound_frames(samples: NDArray[np.generic] | AudioFrame, sample_rate: int | N
     pcm = checked_pcm("the sound of a stream", samples, sample_rate)
     block = max(1, round(PIECE_S * pcm.rate))
     for start in range(0, pcm.length, block):
-        yield mono_frame(pcm.read(start, min(start + block, pcm.length)).mean(axis=1, dtype=np.float32), pcm.rate)
+        yield mono_frame(mixed(pcm.read(start, min(start + block, pcm.length)).T), pcm.rate)

@@ -163,6 +163,24 @@ def test_damaged_packets_are_skipped_and_counted():
     assert any("damaged" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("container", "why"),
+    [("avi", "its frames of 128×96 are larger than is sane"), ("mp4", "its frames too large")],
+)
+def test_frames_that_are_too_large_are_refused_for_that(container, why, monkeypatch):
+    """The limit is lowered in place of making pictures of 67 megapixels."""
+    data = make_media(VideoSpec(times=[0, 0.1], codec="mpeg4", size=(128, 96), b_frames=0), None, container)
+    for module in ("opening", "source"):
+        monkeypatch.setattr(f"avgn_edge.media.{module}.MAX_PIXELS", 128 * 96 - 1)
+    with pytest.raises(ClipError, match=why):
+        open_clip(data)
+
+
+def test_an_empty_path_is_called_that():
+    with pytest.raises(ClipError, match="an empty path: it names no file"):
+        open_clip("")
+
+
 def test_importing_media_imports_no_heavy_package():
     code = (
         "import sys, avgn_edge.media as m; m.open_clip; m.ArrayClip; m.log_mel;"

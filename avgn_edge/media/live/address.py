@@ -44,6 +44,8 @@ class Address:
 
 def address_of(source: str) -> Address:
     """Tell what `source` is: `-`, a url, a camera, or a file. ClipError for what cannot be any."""
+    if not source:
+        raise ClipError("an empty source", "it names nothing", "give a file, a camera or an address")
     if source == "-":
         return Address("standard input", "pipe:0", protocols="pipe", options=dict(_ANALYSIS), live=False, again=False)
     scheme, separator, _ = source.partition("://")

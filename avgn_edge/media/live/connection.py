@@ -14,6 +14,8 @@ from avgn_edge.errors import ClipError
 from avgn_edge.media.faults import as_clip_error, reason
 from avgn_edge.media.live.address import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Address
 from avgn_edge.media.live.items import Piece
+from avgn_edge.media.orientation import MirrorImage
+from avgn_edge.media.output_order import OutputOrder
 from avgn_edge.media.source import MAX_PIXELS
 from avgn_edge.media.streams import best_streams
 
@@ -44,6 +46,8 @@ class AvConnection:
             video, sound = best_streams(self._container)
             self._streams: list[Stream] = [stream for stream in (video, sound) if stream is not None]
             self._video: Any = video
+            self._mirror = None if video is None else MirrorImage(video)
+            self._order = None if video is None else OutputOrder.needed(self._container, video)
             if not self._streams:
                 self._container.close()
                 raise ClipError(address.name, "there is neither video nor sound in it", "give another source")
@@ -76,6 +80,9 @@ class AvConnection:
             if packet is None:
                 return
             waited_s = time.monotonic() - asked
+            order = self._order if packet.stream is self._video else None
+            if order is not None:
+                order.feed(packet, at_start=True)
             try:
                 frames: list[Any] = packet.decode()
             except (av.error.InvalidDataError, av.error.PatchWelcomeError, ValueError) as error:
@@ -87,6 +94,10 @@ class AvConnection:
                 continue
             damaged = 0
             for frame in frames:
+                if order is not None:
+                    order.place(frame)
+                if self._mirror is not None and isinstance(frame, av.VideoFrame):
+                    self._mirror.note(frame)
                 yield Piece(frame, frame.time, _lasts(packet, frame), waited_s)
 
     def hurry(self, level: int) -> None:
