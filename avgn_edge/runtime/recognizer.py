@@ -141,10 +141,12 @@ class Recognizer:
     ) -> Result:
         """Classify a clip: a path, the bytes of a file, a binary file object, or an opened `Clip`.
 
-        `budget` as on the command line, such as "6gflops" or "80ms"; `glances` is T_G and `looks` is k, the
-        bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which stopping early may
-        change the answer, and `average` the compute to spend on a clip in the mean, such as "1gflops". ClipError for a
-        clip that cannot be read, BudgetError for a budget that buys nothing.
+        `budget` as on the command line, such as "6gflops" or "80ms"; `top` how many classes to list; `sampling` "cheap"
+        takes of each moment the frame that is cheapest to decode, "centre" the one in its middle; `glances` is T_G and
+        `looks` is k, the bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which
+        stopping early may change the answer, and `average` the compute to spend on a clip in the mean, such as
+        "1gflops". ClipError for a clip that cannot be read or gives no finite numbers, BudgetError for a budget that
+        buys nothing, ArgumentError for an option of a wrong type or out of range.
         """
         asked = Options.checked(
             self._moments,
@@ -199,13 +201,11 @@ class Recognizer:
         average: str | Budget | None = None,
     ) -> Strategy:
         """What a request comes to; BudgetError or BundleError for one that cannot be met, before any clip is read."""
-        return self._strategy(
-            Options.checked(self._moments, budget, glances=glances, looks=looks, exit_risk=exit_risk, average=average)
-        )
-
-    def _strategy(self, asked: Options) -> Strategy:
         from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
 
+        asked = Options.checked(
+            self._moments, budget, glances=glances, looks=looks, exit_risk=exit_risk, average=average
+        )
         return strategy(
             self.manifest,
             self.precision,
@@ -213,6 +213,15 @@ class Recognizer:
             glances=asked.glances,
             looks=asked.looks,
             risk=asked.exit_risk,
+            average=asked.average,
+        )
+
+    def _strategy(self, asked: Options) -> Strategy:
+        return self.strategy(
+            asked.budget,
+            glances=asked.glances,
+            looks=asked.looks,
+            exit_risk=asked.exit_risk,
             average=asked.average,
         )
 
@@ -346,7 +355,11 @@ class Recognizer:
         settings: HighlightSettings | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Highlights:
-        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`."""
+        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`.
+
+        `settings` are `avgn_edge.highlights.HighlightSettings`; `progress` is told how many of how many moments are
+        done. Errors as `classify` has them.
+        """
         from avgn_edge.highlights import HighlightSettings, find  # noqa: PLC0415 - imports PyAV
 
         self._open_sessions()

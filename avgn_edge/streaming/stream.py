@@ -118,8 +118,8 @@ class Stream:
     ) -> tuple[StreamUpdate, ...]:
         """Take samples, [n] or [n, channels], floats ±1 or integers of full scale, at `sample_rate`; or PyAV's frame.
 
-        [channels, n] is understood where the shape leaves no doubt. `time_s` is the first sample's; None is where the samples before ended. Returns the updates that it made due.
-        ClipError for what is no sound.
+        [channels, n] is understood where the shape leaves no doubt. `time_s` is the first sample's; None is where the
+        samples before ended. Returns the updates that it made due. ClipError for what is no sound.
         """
         updates: list[StreamUpdate] = []
         with self._lock:

@@ -84,6 +84,23 @@ def test_what_is_no_kind_of_clip_is_refused_when_the_call_is_made(method, source
     refused("clip", lambda: getattr(recognizer, method)(source))
 
 
+class OnlyRead:
+    """What has `read` and nothing else of a file."""
+
+    def read(self, _size=-1):
+        return b""
+
+
+class BytesPath:
+    def __fspath__(self):
+        return b"missing.mp4"
+
+
+@pytest.mark.parametrize(("source", "why"), [(OnlyRead(), "seek"), (BytesPath(), "missing.mp4"), ("a\0b", "null")])
+def test_what_looks_like_a_file_and_is_none_is_refused(source, why, recognizer, engine):
+    refused(why, lambda: recognizer.classify(source))
+
+
 def test_a_clip_of_other_moments_than_the_bundle_s_is_refused(recognizer, engine):
     with ArrayClip(FRAMES, count=8) as clip:
         refused("8 moments", lambda: recognizer.classify(clip))
