@@ -11,7 +11,15 @@ from avgn_edge.lazy import lazily
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle
-    from avgn_edge.errors import AvgnEdgeError, BudgetError, BundleError, ClipError, DataError, DeviceError
+    from avgn_edge.errors import (
+        ArgumentError,
+        AvgnEdgeError,
+        BudgetError,
+        BundleError,
+        ClipError,
+        DataError,
+        DeviceError,
+    )
     from avgn_edge.highlights.result import Highlights
     from avgn_edge.media.arrays import ArrayClip
     from avgn_edge.media.clip import Clip
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
     "ArrayClip",
     "AvgnEdgeError",
     "Budget",
@@ -46,8 +55,9 @@ __all__ = [
     "open_clip",
 ]
 
+_ERRORS = ("ArgumentError", "AvgnEdgeError", "BudgetError", "BundleError", "ClipError", "DataError", "DeviceError")
 _HOMES = {
-    **dict.fromkeys(("AvgnEdgeError", "BudgetError", "BundleError", "ClipError", "DataError", "DeviceError"), "errors"),
+    **dict.fromkeys(_ERRORS, "errors"),
     "ArrayClip": "media.arrays",
     "Budget": "runtime.budget",
     "Bundle": "bundle.reader",
@@ -63,4 +73,4 @@ _HOMES = {
 }
 
 # Importing avgn_edge costs nothing.
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -28,6 +28,10 @@ def _again(kind: type[AvgnEdgeError], what: str, why: str, what_to_do: str) -> A
     return error
 
 
+class ArgumentError(AvgnEdgeError, ValueError, TypeError):
+    """An argument of the Python API is of a type or a value that it cannot have."""
+
+
 class ClipError(AvgnEdgeError, ValueError):
     """A clip cannot be read, or holds nothing that can be classified."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return a package's `__getattr__`: `homes` says in which of its modules each of its public names lives."""
+def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return a package's `__getattr__` and `__dir__`: `homes` says in which of its modules each public name lives."""
 
     def get(name: str) -> object:
         if name not in homes:
@@ -15,4 +16,7 @@ def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
 
         return getattr(import_module(f"{package}.{homes[name]}"), name)
 
-    return get
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return get, names

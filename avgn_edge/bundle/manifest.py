@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from avgn_edge.bundle import _fields as check
-from avgn_edge.bundle.exits import ExitSettings, OperatingPoint
+from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings, OperatingPoint
 from avgn_edge.media.order import GLANCE_ORDER
 
 if TYPE_CHECKING:
@@ -345,6 +345,19 @@ def _check_together(manifest: Manifest) -> None:
     for path, value in counts:
         if value > preprocessing.moments:
             check.refuse(path, f"{value} is more than the {preprocessing.moments} moments")
+    steps = [
+        (f"exits.tables.{precision}[{at}].temperatures", table.temperatures)
+        for precision, tables in manifest.exits.tables.items()
+        for at, table in enumerate(tables)
+    ]
+    steps += [
+        (f"operating_points[{at}].thresholds", point.thresholds)
+        for at, point in enumerate(manifest.operating_points)
+        if point.thresholds is not None
+    ]
+    for path, values in steps:
+        if len(values) > FIRST_LOOK + preprocessing.moments:
+            check.refuse(path, f"{len(values)} steps, where a clip has {FIRST_LOOK + preprocessing.moments} at most")
     for precision in manifest.graphs:
         limits = [one for one in manifest.operating_points if one.precision == precision and one.thresholds is None]
         for sooner, later in pairwise(limits):

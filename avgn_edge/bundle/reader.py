@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avgn_edge.arguments import shown
 from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.network import check_described
 from avgn_edge.bundle.scan import check_self_contained
 from avgn_edge.errors import BundleError
 
@@ -31,21 +34,23 @@ class Bundle:
     """An opened bundle. A graph's path is handed out only after its bytes were checked against the manifest."""
 
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     hash: str
     """SHA-256 of manifest.json, and through the hashes in it of the whole bundle."""
-    _verified: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
-    _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict, repr=False, compare=False)
+    _verified: set[GraphFile] = field(default_factory=set, repr=False, compare=False)
+    _locks: dict[GraphFile, threading.Lock] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: str | Path, verify: str | Iterable[str] = ()) -> Bundle:
+    def open(cls, path: str | os.PathLike[str], verify: str | Iterable[str] = ()) -> Bundle:
         """Read the bundle in the folder `path`.
 
         That every file exists inside the folder with the right size is checked here. Its hash is checked here for the
         precisions named in `verify` ("all": every one), for others by `Bundle.verify` or `graph_bytes_path`: a
         precision that is never used is never read.
         """
-        folder = Path(path)
+        if not isinstance(path, str | os.PathLike):
+            raise BundleError(f"bundle {shown(path)}", "it is no path", "give a bundle's folder")
+        folder = Path(os.fsdecode(path))
         data = _read_manifest(folder)
         try:
             manifest = Manifest.from_json(data)
@@ -113,11 +118,10 @@ class Bundle:
     def _check(self, file: GraphFile) -> Path:
         """Return where a file lies, its bytes checked; several threads may check several files."""
         located = _locate(self.path, file)
-        key = (file.path, file.sha256)
-        with self._locks.setdefault(key, threading.Lock()):
-            if key not in self._verified:
+        with self._locks.setdefault(file, threading.Lock()):
+            if file not in self._verified:
                 _check_bytes(located, file)
-                self._verified.add(key)
+                self._verified.add(file)
         return located
 
 
@@ -173,4 +177,4 @@ def _check_bytes(path: Path, graph: GraphFile) -> None:
         raise BundleError(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
     if hashlib.sha256(data).hexdigest() != graph.sha256:
         raise BundleError(str(path), "its bytes differ from the manifest's hash", "export the bundle again")
-    check_self_contained(data, str(path))
+    check_described(check_self_contained(data, str(path)), graph, str(path))

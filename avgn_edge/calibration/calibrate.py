@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import avgn_edge
 from avgn_edge.bundle.exits import ExitTable, OperatingPoint
 from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.exits import calibrate_exits, fitting
 from avgn_edge.calibration.judge import WHOLE, Agreement, compare
@@ -70,6 +71,7 @@ def calibrate(
     `precisions` are those the bundle shall hold: fp32 as it is, the others made of it. BundleError for INT8 graphs that
     lose more than `most_lost` of top-1, DataError for clips that are too few, too bad, or of other labels.
     """
+    check_network(source)
     clips = _usable(data, source.manifest)
     with tempfile.TemporaryDirectory(prefix="avgn-edge-calibrate-") as folder:
         fit = fitting(len(clips))

@@ -119,7 +119,7 @@ def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth:
         probabilities=result.probabilities,
         exit=result.exit,
         spent_gflops=result.budget.spent_gflops,
-        glances=result.budget.glance,
+        glances=result.budget.glances,
         looks=result.budget.looks,
         total_ms=result.timing_ms.total,
         judged=None if truth is None else judge(result, truth, clip.start_s or 0.0),

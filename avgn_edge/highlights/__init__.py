@@ -22,4 +22,4 @@ _HOMES = {
 }
 
 # PyAV takes time that `--help` does not need.
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -35,7 +35,7 @@ class Segment:
     end_s: float
     peak_s: float
     score: float
-    """At the peak: saliency times how sure the moment's own answer is; about 1 where both are whole."""
+    """At the peak, 0…1: saliency times how sure the moment's own answer is."""
     label: str
     """The class that is heard and seen there."""
     label_score: float
@@ -46,12 +46,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Of every moment, in order of time, [n] each."""
+    """Of every moment, in order of time, [n] each; read only."""
 
     time_s: NDArray[np.float64]
     saliency: Floats
     """s_t, averaged over the windows that hold the moment."""
     score: Floats
+    """0…1, as a segment's."""
     heard: Flags
     glanced: Flags
 
@@ -95,6 +96,11 @@ class Highlights:
     model: str
     warnings: tuple[str, ...]
     timeline: Timeline = field(compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        best = "".join(f", best {one.label!r} {one.score:.2f} at {one.peak_s:.1f} s" for one in self.segments[:1])
+        spent = f"{self.budget.spent_gflops:.2f} GFLOPs"
+        return f"<Highlights of {self.video!r}: {len(self.segments)} segments{best}, {spent}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

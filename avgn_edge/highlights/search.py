@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.arguments import instance, refuse, whole
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores
@@ -40,6 +41,8 @@ CHECK_S: Final = 1.5
 """Between two of the moments that are checked because of their sound."""
 NEIGHBOURS: Final = 2
 """Moments on either side of a good one that are half as interesting as it is."""
+MOST: Final = 1.0
+"""Of a score that is told. AV-TeST's saliency may be a little above 1; segments are ranked by all of it."""
 
 
 def find(
@@ -58,12 +61,17 @@ def find(
     many of how many moments were listened to and glanced at. Memory grows with the video by some 8 kB a moment.
     ClipError for a video that cannot be read, BudgetError for a budget that does not reach the first saliency.
     """
+    whole("top", top, 1)
+    instance("settings", settings, HighlightSettings)
+    if progress is not None and not callable(progress):
+        refuse("progress", progress, "it cannot be called", "give a function of two numbers")
+    asked = None if budget is None else Budget.parse(budget)
     video = Video(source, recognizer.manifest.preprocessing)
     if not video.duration_s > 0:
         raise ClipError(video.name, "it has no duration", "give a video or a sound, not a picture")
     manifest = recognizer.manifest
     times_s = moment_times(video.duration_s, settings.spacing_s, manifest.preprocessing.moments)
-    limit = _limit(budget, video, manifest, settings, len(times_s))
+    limit = _limit(asked, video, manifest, settings, len(times_s))
     graphs, ledger = recognizer.account(limit)
     track, task = Track.empty(times_s, manifest), manifest.task
     saliency = _Search(video, track, manifest, graphs, ledger, settings, progress).run()
@@ -87,8 +95,16 @@ def find(
         precision=recognizer.precision,
         model=manifest.name,
         warnings=video.warnings,
-        timeline=Timeline(track.times_s, saliency, score, track.heard, track.glanced),
+        timeline=_timeline(track, saliency, score),
     )
+
+
+def _timeline(track: Track, saliency: Floats, score: Floats) -> Timeline:
+    """What is known of each moment, in arrays that cannot be written."""
+    told = Timeline(track.times_s, saliency, np.minimum(score, MOST), track.heard, track.glanced)
+    for array in (told.time_s, told.saliency, told.score, told.heard, told.glanced):
+        array.flags.writeable = False
+    return told
 
 
 class _Search:
@@ -188,21 +204,18 @@ class _Search:
             self._told(done, self._total)
 
 
-def _limit(
-    budget: str | Budget | None, video: Video, manifest: Manifest, settings: HighlightSettings, moments: int
-) -> Budget:
-    """Read the budget; BudgetError for one of time, or one that does not reach the first saliency.
+def _limit(limit: Budget | None, video: Video, manifest: Manifest, settings: HighlightSettings, moments: int) -> Budget:
+    """The budget for this video; BudgetError for one of time, or one that does not reach the first saliency.
 
     Where none is given, it is a share of glancing at one frame a second, and at least reaches a glance.
     """
     cost, window = manifest.cost, manifest.preprocessing.moments
     saliency = window_count(moments, window) * cost["saliency"].macs(1)
     least = saliency + (moments * cost["audio_encoder"].macs(1) if video.has_audio else 0)
-    if budget is None:
+    if limit is None:
         share = int(settings.share * _one_a_second(manifest, video.duration_s))
         macs = max(share, least + ROUNDS * saliency + cost["global_encoder"].macs(1))
         return Budget("default", macs)
-    limit = Budget.parse(budget)
     if limit.seconds is not None:
         raise BudgetError(f"budget {limit.asked}", "highlights are searched for within compute", "give it in gflops")
     if limit.macs is not None and limit.macs < least:
@@ -226,7 +239,7 @@ def _segment(rank: int, span: Span, track: Track, says: Floats, score: Floats, l
         span.start_s,
         span.end_s,
         float(track.times_s[span.peak]),
-        span.score,
+        min(span.score, MOST),
         labels[best],
-        float(mean[best]),
+        min(float(mean[best]), MOST),
     )

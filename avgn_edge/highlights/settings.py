@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from typing import Final
+
+from avgn_edge.arguments import number, refuse
+
+LEAST_SPACING_S: Final = 0.01
+"""A moment a frame at 100 frames a second; less is a slip, and would take all memory."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,12 @@ class HighlightSettings:
     """A longer one is cut down to what surrounds its peak."""
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.spacing_s) and self.spacing_s > 0):
-            raise ValueError(f"spacing_s must be above zero, not {self.spacing_s}")
+        number("spacing_s", self.spacing_s, LEAST_SPACING_S)
+        for name in ("share", "interesting", "least_score", "bridge_s", "least_s", "longest_s"):
+            number(name, getattr(self, name), 0.0)
+        for name in ("checks", "coverage", "least_share", "edge"):
+            number(name, getattr(self, name), 0.0, 1.0)
         if not 0 < self.least_s <= self.longest_s:
-            raise ValueError("least_s must be above zero and not above longest_s")
-        if not (min(self.checks, self.coverage) >= 0 and self.checks + self.coverage <= 1):
-            raise ValueError("checks and coverage are shares of the glances")
+            refuse("least_s", self.least_s, "it must be above zero, and at most longest_s", "give fewer seconds")
+        if self.checks + self.coverage > 1:
+            refuse("checks", self.checks, "with coverage it is more than all of the glances", "give less of either")

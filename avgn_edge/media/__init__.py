@@ -28,4 +28,4 @@ _HOMES = {
 }
 
 # PyAV takes time that log-mels do not need.
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

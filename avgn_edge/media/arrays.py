@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from itertools import pairwise
+from math import isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Final
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.arguments import instance, shown, whole
 from avgn_edge.errors import ClipError
 from avgn_edge.media.faults import as_clip_error
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
@@ -26,14 +29,22 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NAME: Final = "<arrays>"
+FRAMES: Final = "frames of uint8 [H, W, 3], RGB, 0 to 255"
+WAVEFORM: Final = "a waveform of [samples], [samples, channels] or [channels, samples]"
+MOST_CHANNELS: Final = 64
+"""As many as FFmpeg's layouts name."""
+USUAL_CHANNELS: Final = 8
+"""7.1."""
+LEAST_RATE, MOST_RATE = 1_000, 1_000_000
+"""Samples a second; less is kilohertz by mistake."""
 
 
 class ArrayClip:
     """A `Clip` of frames and a waveform in memory; frames are converted only when asked for.
 
     frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty: sound only.
-    waveform: [samples] or [samples, channels] at `sample_rate`, its first sample at second 0; floats are ±1,
-    integers are full scale. None: no sound.
+    waveform: [samples], [samples, channels], or [channels, samples] where the shape leaves no doubt (`checked_pcm`), at
+    `sample_rate`, its first sample at second 0; floats are ±1, integers are full scale. None: no sound.
     times: seconds at which the frames start to be shown, never falling. Without them the frames are spread evenly
     over `duration_s`, which is the waveform's unless given; without either they are taken to be a second apart.
     """
@@ -51,9 +62,9 @@ class ArrayClip:
         name: str = NAME,
     ) -> None:
         self.name = name
-        self._frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] = () if frames is None else frames
-        for frame in self._frames[:1]:
-            _check_frame(name, frame)
+        whole("count", count, 1)
+        instance("geometry", geometry, FrameGeometry)
+        self._frames = _checked_frames(name, frames)
         self._pcm = None if waveform is None else checked_pcm(name, waveform, sample_rate)
         if not len(self._frames) and self._pcm is None:
             raise ClipError(name, "there are neither frames nor sound", "give at least one of them")
@@ -98,11 +109,13 @@ class ArrayClip:
         if self._windows is None:
             buffer = WindowBuffer((moment.time_s for moment in self.moments), limit=limit)
             if self._pcm is not None:
-                with as_clip_error(self.name, "give a waveform of [samples] or [samples, channels]"):
+                with as_clip_error(self.name, f"give {WAVEFORM}"):
                     fill_windows(buffer, self._pcm)
                 if buffer.unread:
                     self.warnings = (*self.warnings, not_heard(len(buffer.unread), len(self.moments)))
             self._windows = buffer.finish()
+            if buffer.not_finite:
+                self.warnings = (*self.warnings, "samples that are not finite numbers were taken for silence")
         return self._windows
 
     def work(self, indices: Sequence[int]) -> int:
@@ -152,30 +165,72 @@ class ArrayClip:
             return self._converter.rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
 
 
+def _checked_frames(
+    name: str, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None
+) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+    """Return the frames if they are some. Of a sequence that makes them as they are asked for, only the first is."""
+    if frames is None:
+        return ()
+    if isinstance(frames, str | bytes | dict) or not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
+        raise ClipError(name, f"the frames are {shown(frames)}", f"give {FRAMES}")
+    if isinstance(frames, np.ndarray) and frames.ndim == 3:
+        raise ClipError(name, f"the frames are {frames.dtype} {list(frames.shape)}", f"give {FRAMES}: [n, H, W, 3]")
+    with as_clip_error(name, f"give {FRAMES}"):
+        for at in range(len(frames) if isinstance(frames, list | tuple) else min(1, len(frames))):
+            if at == 0 or isinstance(frames[at], np.ndarray):
+                _check_frame(name, frames[at])
+    return frames
+
+
 def _check_frame(name: str, frame: NDArray[np.uint8]) -> None:
-    frame = np.asarray(frame)
+    with as_clip_error(name, f"give {FRAMES}"):
+        frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", "give frames of uint8 [H, W, 3], RGB")
+        raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", f"give {FRAMES}")
 
 
 def checked_pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
-    """A waveform, [samples] or [samples, channels], that can be read at any sample; ClipError for what is none."""
-    waveform = np.asarray(waveform)
-    if sample_rate is None or sample_rate < 1:
-        raise ClipError(
-            name, f"the sample rate of the waveform is {sample_rate}", "give sample_rate, in samples a second"
-        )
+    """A waveform that can be read at any sample: [samples], or [samples, channels], or torchaudio's order.
+
+    [channels, samples] is known by its shape: no waveform has more than `MOST_CHANNELS` channels. Two sizes that both
+    may be channels are [samples, channels], unless there would be fewer samples than channels of more than 7.1: nobody
+    can tell then. ClipError for that, and for what is no waveform.
+    """
+    with as_clip_error(name, f"give {WAVEFORM}"):
+        waveform = np.asarray(waveform)
+    rate = _checked_rate(name, sample_rate)
     if waveform.ndim not in {1, 2} or (waveform.ndim == 2 and waveform.shape[1] == 0):
-        raise ClipError(name, f"the waveform is {list(waveform.shape)}", "give [samples] or [samples, channels]")
+        raise ClipError(name, f"the waveform is {list(waveform.shape)}", f"give {WAVEFORM}")
     if waveform.dtype.kind not in "fiu":
-        raise ClipError(name, f"the waveform is of {waveform.dtype}", "give float32 between -1 and 1")
-    return ArrayPcm(waveform, sample_rate)
+        raise ClipError(name, f"the waveform is of {waveform.dtype}", "give float32 between -1 and 1, or integers")
+    if waveform.ndim == 2 and not _channels_last(*waveform.shape):
+        if not 1 <= waveform.shape[0] <= MOST_CHANNELS < waveform.shape[1]:
+            why = f"the waveform is {list(waveform.shape)}, and neither size is clearly that of channels"
+            raise ClipError(name, why, f"give {WAVEFORM}")
+        waveform = waveform.T
+    return ArrayPcm(waveform, rate)
+
+
+def _checked_rate(name: str, rate: object) -> int:
+    number = float(rate) if isinstance(rate, Real) and not isinstance(rate, bool) else 0.0
+    if not (LEAST_RATE <= number <= MOST_RATE and number.is_integer()):
+        what_to_do = f"give sample_rate, in samples a second, {LEAST_RATE} to {MOST_RATE}"
+        raise ClipError(name, f"the sample rate of the waveform is {shown(rate)}", what_to_do)
+    return int(number)
+
+
+def _channels_last(first: int, second: int) -> bool:
+    """Whether a waveform of these sizes is [samples, channels] beyond doubt, or too short for a doubt to matter."""
+    if second > MOST_CHANNELS:
+        return False
+    return first == 0 or first >= second or second <= USUAL_CHANNELS
 
 
 def _checked_times(name: str, times: Sequence[float] | NDArray[np.floating] | None, frames: int) -> list[float] | None:
     if times is None:
         return None
-    seconds = [float(time) for time in times]
+    with as_clip_error(name, "give a sequence of seconds, one a frame"):
+        seconds = [float(time) for time in times]
     if len(seconds) != frames:
         raise ClipError(name, f"there are {len(seconds)} times for {frames} frames", "give one time a frame")
     if not np.isfinite(seconds).all() or any(b < a for a, b in pairwise(seconds)):
@@ -186,8 +241,8 @@ def _checked_times(name: str, times: Sequence[float] | NDArray[np.floating] | No
 def _duration(name: str, times: list[float] | None, frames: int, sound_s: float, given_s: float | None) -> float:
     """Return the clip's seconds: as given, else as long as the frames last, else as the sound does."""
     if given_s is not None:
-        if not (np.isfinite(given_s) and given_s >= 0):
-            raise ClipError(name, f"its duration is {given_s} s", "give seconds, or leave it out")
+        if not (isinstance(given_s, Real) and isfinite(given_s) and given_s >= 0):
+            raise ClipError(name, f"its duration is {shown(given_s)} s", "give seconds, or leave it out")
         return float(given_s)
     if times:
         # The last frame is taken to last as long as the others do on average.

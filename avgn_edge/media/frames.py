@@ -9,6 +9,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from avgn_edge.arguments import whole
+from avgn_edge.errors import ArgumentError
 from avgn_edge.media.orientation import Orientation
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ class FrameGeometry:
     crop: int = 224
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop <= self.resize:
-            raise ValueError(f"crop must be in 1…resize, not {self.crop} of {self.resize}")
+        whole("resize", self.resize, 1)
+        whole("crop", self.crop, 1)
+        if self.crop > self.resize:
+            raise ArgumentError(f"crop={self.crop}", f"it must lie in 1..{self.resize}, resize", "give fewer pixels")
 
     @property
     def offset(self) -> int:

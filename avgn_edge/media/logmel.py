@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from avgn_edge.errors import ArgumentError
+
 SAMPLE_RATE: Final = 16_000
 WINDOW_SAMPLES: Final = 15_600
 """Samples of one moment: 96 frames of 400, 160 apart, are 95 · 160 + 400 samples (0.975 s)."""
@@ -32,7 +34,8 @@ def log_mel(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     waveforms = np.asarray(waveforms, dtype=np.float32)
     if waveforms.ndim != 2 or waveforms.shape[1] != WINDOW_SAMPLES:
-        raise ValueError(f"waveforms must be [n, {WINDOW_SAMPLES}], not {list(waveforms.shape)}")
+        why = f"it must be [n, {WINDOW_SAMPLES}], not {list(waveforms.shape)}"
+        raise ArgumentError("waveforms", why, "cut the sound into windows of that many samples")
     frames = sliding_window_view(waveforms, FRAME_SAMPLES, axis=1)[:, ::HOP_SAMPLES]
     # A frame's zeros come at its end, as TensorFlow pads it: only the phase would tell. A window at a time, in memory
     # that stays in the cache and needs no clearing: 16 windows took 2.8 ms so, and 7.8 in one array.

@@ -6,8 +6,10 @@ import contextlib
 import os
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
+from numbers import Real
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, get_args
 
+from avgn_edge.arguments import choice, instance, number, refuse, whole
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError
 from avgn_edge.media.audio import AudioTrack
@@ -70,14 +72,21 @@ def open_clip(
     `hwaccel` is "none", a device to decode on by FFmpeg's name, "cuda" or "vaapi", or "auto": the first that works,
     else none; to find out, a frame is decoded. The clip's `decoder` says which one it is.
     Raises `ClipError`, and nothing else, for anything that is not a clip, and for segments and times outside it; but
-    `DeviceError` where the device named does not decode it.
+    `DeviceError` where the device named does not decode it, and `ArgumentError` for an option that there is not.
     """
-    if not 0 <= reach <= 1:
-        raise ValueError(f"reach must lie in 0…1, not {reach}")
-    if decoders is not None and decoders < 1:
-        raise ValueError(f"decoders must be at least 1, not {decoders}")
+    choice("sampling", sampling, get_args(Sampling))
+    whole("count", count, 1)
+    instance("geometry", geometry, FrameGeometry)
+    number("reach", reach, 0.0, 1.0)
+    if decoders is not None:
+        whole("decoders", decoders, 1)
     if times is not None and sampling != "centre":
-        raise ValueError("moments at given times are not moved: leave sampling or times out")
+        refuse("sampling", sampling, "moments at given times are not moved", "leave sampling or times out")
+    for name, seconds in (("start_s", start_s), ("end_s", end_s)):
+        if seconds is not None and not isinstance(seconds, Real):
+            refuse(name, seconds, "it is not a number", "give seconds of the file")
+    if not isinstance(hwaccel, str):
+        refuse("hwaccel", hwaccel, "it is not text", "give none, auto, or a device's name")
     opened = Source(source)
     with contextlib.ExitStack() as undo:
         parts = _Parts(opened, undo, hwaccel)

@@ -40,7 +40,8 @@ class Source:
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
         if isinstance(source, str | os.PathLike):
-            self.name, self._path = os.fspath(source), _checked_path(os.fspath(source))
+            self.name = os.fsdecode(source)  # a path may be of bytes
+            self._path = _checked_path(self.name)
         elif isinstance(source, bytes | bytearray | memoryview):
             self.name, self._data = "<bytes>", bytes(source)
             if not self._data:
@@ -168,7 +169,7 @@ def _checked_file(file: BinaryIO, name: str) -> BinaryIO:
     with as_clip_error(name, "open it in binary mode, or read it whole and give the bytes"):
         if not isinstance(file.read(0), bytes):
             raise ClipError(name, "it is a text file object", "open it in binary mode")
-        if not file.seekable():
+        if not (hasattr(file, "seek") and hasattr(file, "seekable") and file.seekable()):
             raise ClipError(name, "it cannot seek", "read it whole and give the bytes")
         if file.seek(0, os.SEEK_END) == 0:
             raise ClipError(name, "it is empty", "give a file object with a clip in it")

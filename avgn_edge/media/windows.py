@@ -41,6 +41,8 @@ class WindowBuffer:
         self._end = FAR if end_s is None else round(end_s * SAMPLE_RATE)
         self.starts: Final = tuple(round((moment_s - half) * SAMPLE_RATE) for moment_s in times_s)
         self.samples: Final = np.zeros((len(self.starts), WINDOW_SAMPLES), dtype=np.float32)
+        self.not_finite = False
+        """Whether `finish` found samples that are no finite numbers, and made them silent."""
         self._limit = limit
         self._rank = {moment: rank for rank, moment in enumerate(limit.order)} if limit else {}
         self._want(range(len(self.starts)))
@@ -104,7 +106,8 @@ class WindowBuffer:
         """Return the windows (float32 [n, 15600]) and which of them have sound in them (bool [n])."""
         self.samples[self.unread] = 0.0
         peaks = _peaks(self.samples)
-        if not np.isfinite(peaks).all():
+        self.not_finite = not np.isfinite(peaks).all()
+        if self.not_finite:
             np.nan_to_num(self.samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
             peaks = _peaks(self.samples)
         return self.samples, peaks > HEARD_PEAK

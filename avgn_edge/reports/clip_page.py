@@ -183,7 +183,7 @@ def _spending(record: Record) -> str:
         ("Budget", text(result.budget.asked)),
         ("Spent", f"{result.budget.spent_gflops:.3f} GFLOPs"),
         ("Took", milliseconds(timing.total)),
-        ("Glances", str(result.budget.glance)),
+        ("Glances", str(result.budget.glances)),
         ("Looks", str(result.budget.looks)),
         *([("Decoded beside it", milliseconds(1e3 * result.ahead_s))] if result.ahead_s else []),
     ]

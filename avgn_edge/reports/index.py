@@ -69,7 +69,7 @@ class IndexRow:
             duration_s=result.duration_s,
             gflops=result.budget.spent_gflops,
             total_ms=result.timing_ms.total,
-            glances=result.budget.glance,
+            glances=result.budget.glances,
             looks=result.budget.looks,
             exit=result.exit or "",
             warnings=len(result.warnings),

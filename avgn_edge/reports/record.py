@@ -127,7 +127,7 @@ def _add(steps: list[Step], result: Result) -> None:
     kind: Kind = "began"
     if looks:
         kind = "looked"
-    elif result.budget.glance:
+    elif result.budget.glances:
         kind = "glanced"
     elif any(run.graph == "audio_encoder" for run in result.runs):
         kind = "listened"

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Recognizer", "Result"]
 
 # Reading a budget needs neither NumPy nor PyAV.
-__getattr__ = lazily(__name__, {name: name.lower() for name in __all__})
+__getattr__, __dir__ = lazily(__name__, {name: name.lower() for name in __all__})

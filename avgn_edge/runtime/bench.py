@@ -103,7 +103,7 @@ def bench(
         stages=_stages(spent, result),
         total_ms=1e3 * statistics.median(walls),
         slowest_ms=1e3 * max(walls),
-        glance=result.budget.glance,
+        glance=result.budget.glances,
         looks=result.budget.looks,
         exit=result.exit,
         ahead_ms=1e3 * statistics.median(ahead),

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avgn_edge.errors import ClipError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,11 +26,13 @@ OVERSHOOT = 1e-3
 def crop(frame: NDArray[np.uint8], top_left: tuple[float, float], size: int) -> NDArray[np.float32]:
     """Return the patch of `frame` whose top-left corner is `top_left`.
 
-    frame: uint8 [H, W, 3], RGB. top_left: (x, y) in pixels. Returns float32 [size, size, 3] in 0–255.
+    frame: uint8 [H, W, 3], RGB. top_left: (x, y) in pixels. Returns float32 [size, size, 3] in 0–255. ClipError for a
+    patch outside the frame.
     """
     height, width = frame.shape[:2]
     if not 1 <= size <= min(height, width):
-        raise ValueError(f"a patch of {size} pixels does not fit a frame of {width}×{height}")
+        why = f"a patch of {size} pixels does not fit a frame of {width}×{height}"
+        raise ClipError("a look", why, "give clips whose frames are of the bundle's size")
     x, across = _split(top_left[0], width - size, "x")
     y, down = _split(top_left[1], height - size, "y")
     # One row and column more where there is a fraction; where there is none they might not exist.
@@ -44,7 +48,8 @@ def _split(position: float, last: int, axis: str) -> tuple[int, float]:
     """Return the whole pixels and the fraction of a corner's position in [0, last]."""
     value = float(position)
     if not -OVERSHOOT <= value <= last + OVERSHOOT:  # NaN fails this too
-        raise ValueError(f"the patch's {axis} is {value}, outside 0 to {last}")
+        why = f"the patch's {axis} is {value}, outside 0 to {last}"
+        raise ClipError("a look", why, "the graph spatial gave it: try --precision fp32, or export the bundle again")
     value = min(max(value, 0.0), float(last))
     whole = math.floor(value)
     return whole, value - whole

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, cast
 
+from avgn_edge.arguments import shown
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime.engines.engine import DeviceReport, Engine, Session
 
@@ -57,9 +59,11 @@ def open_engine(device: str = "auto", *, threads: int | None = None) -> Engine:
     else ONNX Runtime's CPU, else OpenVINO's.
     """
     wanted = Device.parse(device)
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
+    if threads is not None and not (
+        isinstance(threads, Integral) and not isinstance(threads, bool) and 1 <= threads <= MAX_THREADS
+    ):
         why = f"1 to {MAX_THREADS} can be asked for"
-        raise DeviceError(f"{threads} threads", why, "leave --threads out for all usable cores")
+        raise DeviceError(f"{shown(threads)} threads", why, "leave --threads out for all usable cores")
     if wanted.kind == "auto":
         return _open_automatic(threads)
     engine = _open(wanted, threads, asked=device)
@@ -74,9 +78,9 @@ def choose_precision(asked: str, available: Sequence[str], device: str) -> str:
     `auto` is fp16 on CUDA and int8 elsewhere, or what comes nearest in the bundle (`precision_note` says so); one asked
     for by name is used, or it is a `DeviceError`.
     """
+    if not isinstance(asked, str) or asked.lower() not in VALID_PRECISIONS:
+        raise DeviceError(f"precision {shown(asked)}", "unknown", f"choose one of {', '.join(VALID_PRECISIONS)}")
     asked = asked.lower()
-    if asked not in VALID_PRECISIONS:
-        raise DeviceError(f"precision {asked[:40]!r}", "unknown", f"choose one of {', '.join(VALID_PRECISIONS)}")
     preferred = _preferred(device) if asked == "auto" else (asked,)
     for precision in preferred:
         if precision in available:

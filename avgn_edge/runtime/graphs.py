@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.cores import usable_cores
-from avgn_edge.errors import DeviceError
+from avgn_edge.errors import ClipError, DeviceError
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.engines.engine import Engine, Kept, OpensGraphs, Session
 from avgn_edge.runtime.ledger import Ledger, Pace, Run
@@ -176,9 +176,30 @@ class Graphs:
         session = self._sessions.get(run.graph)
         try:
             with self._ledger.timing(run):
-                return session.run(inputs, keep)
+                out = session.run(inputs, keep)
         except DeviceError:
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise DeviceError(f"graph {run.graph}", f"it failed to run ({reason})", "see avgn-edge doctor") from error
+        self._check_finite(run.graph, inputs, out)
+        return out
+
+    def _check_finite(self, graph: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        """ClipError where a graph gave what is no number: it would be told as an answer.
+
+        What stays on a device is only looked at when what was made of it is not finite.
+        """
+        bad = next((name for name, value in outputs.items() if not _is_finite(value)), None)
+        if bad is None:
+            return
+        local = inputs.get("local")
+        if local is not None and not isinstance(local, np.ndarray) and not _is_finite(local.numpy()):
+            graph, bad = "local_encoder", "features"
+        what_to_do = "try --precision fp32, and export the bundle again if that fails too"
+        raise ClipError(f"graph {graph}", f"its {bad} are not finite numbers", what_to_do)
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - what a graph gave
+    """Whether all of an array's values are finite; what lies on a device is taken to be."""
+    return not isinstance(value, np.ndarray) or value.dtype.kind != "f" or bool(np.isfinite(value).all())

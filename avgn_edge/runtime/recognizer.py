@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+from avgn_edge.arguments import shown
 from avgn_edge.bundle.manifest import GRAPHS, Preprocessing
+from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.cores import usable_cores
-from avgn_edge.errors import BudgetError, BundleError
+from avgn_edge.errors import ArgumentError, BudgetError, BundleError, ClipError
 from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.devices import choose_precision, open_engine
 from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.ledger import FINISH, OPEN, Ledger, Pace, Run
+from avgn_edge.runtime.options import Options, Sampling
 from avgn_edge.runtime.plan import graphs_within
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     import numpy as np
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
     from avgn_edge.streaming.events import EventSettings
     from avgn_edge.streaming.stream import Stream
 
-Sampling = Literal["cheap", "centre"]
+__all__ = ["Recognizer", "Sampling"]
+
+A_CLIP = "give a path, the bytes of a file, a binary file object or a clip"
 
 
 class Recognizer:
@@ -63,6 +68,10 @@ class Recognizer:
         self._pace = Pace()
         self._media = WarmMedia(bundle.manifest.preprocessing)
 
+    def __repr__(self) -> str:
+        closed = ", closed" if self._sessions is None else ""
+        return f"<Recognizer {self.manifest.name} in {self.precision} on {self._engine.device}{closed}>"
+
     @classmethod
     def open(
         cls,
@@ -76,11 +85,14 @@ class Recognizer:
         """Open a bundle (None: the packaged one) on a device.
 
         `threads` is the number of CPU threads (None: the cores this process may use); `hwaccel` what decodes video:
-        "none" is the CPU, and the rest is as `open_clip` has it. BundleError for a bundle that cannot be trusted,
-        DeviceError for a device or a precision that cannot be used.
+        "none" is the CPU, and the rest is as `open_clip` has it. BundleError for a bundle that cannot be trusted or
+        does not fit together, DeviceError for a device or a precision that cannot be used.
         """
+        if not isinstance(hwaccel, str):
+            raise ArgumentError(f"hwaccel={shown(hwaccel)}", "it is not text", "give none, auto, or a device's name")
         if not isinstance(bundle, Bundle):
-            bundle = Bundle.open(packaged_bundle_path() if bundle is None else Path(bundle))
+            bundle = Bundle.open(packaged_bundle_path() if bundle is None else bundle)
+        check_network(bundle)
         with bundle.verifying():  # a bundle that was tampered with anywhere is not used at all
             engine = open_engine(device, threads=threads)
             chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)
@@ -90,6 +102,10 @@ class Recognizer:
     def manifest(self) -> Manifest:
         """The bundle's manifest."""
         return self.bundle.manifest
+
+    @property
+    def _moments(self) -> int:
+        return self.manifest.preprocessing.moments
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,13 +141,25 @@ class Recognizer:
     ) -> Result:
         """Classify a clip: a path, the bytes of a file, a binary file object, or an opened `Clip`.
 
-        `budget` as on the command line, such as "6gflops" or "80ms"; `glances` is T_G and `looks` is k, the
-        bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which stopping early may
-        change the answer, and `average` the compute to spend on a clip in the mean, such as "1gflops". ClipError for a
-        clip that cannot be read, BudgetError for a budget that buys nothing.
+        `budget` as on the command line, such as "6gflops" or "80ms"; `top` how many classes to list; `sampling` "cheap"
+        takes of each moment the frame that is cheapest to decode, "centre" the one in its middle; `glances` is T_G and
+        `looks` is k, the bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which
+        stopping early may change the answer, and `average` the compute to spend on a clip in the mean, such as
+        "1gflops". ClipError for a clip that cannot be read or gives no finite numbers, BudgetError for a budget that
+        buys nothing, ArgumentError for an option of a wrong type or out of range.
         """
-        limit, chosen = self._asked(budget, glances, looks, exit_risk, average)
-        (answer,) = self._run(source, limit, chosen, self._open_sessions(), top, sampling, last_only=True)
+        asked = Options.checked(
+            self._moments,
+            self.check_budget(budget),
+            top=top,
+            sampling=sampling,
+            glances=glances,
+            looks=looks,
+            exit_risk=exit_risk,
+            average=average,
+        )
+        _check_source(source)
+        (answer,) = self._run(source, asked, self._strategy(asked), self._open_sessions(), last_only=True)
         return answer
 
     def steps(
@@ -150,8 +178,18 @@ class Recognizer:
 
         What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
         """
-        limit, chosen = self._asked(budget, glances, looks, exit_risk, average)
-        return self._run(source, limit, chosen, self._open_sessions(), top, sampling)
+        asked = Options.checked(
+            self._moments,
+            self.check_budget(budget),
+            top=top,
+            sampling=sampling,
+            glances=glances,
+            looks=looks,
+            exit_risk=exit_risk,
+            average=average,
+        )
+        _check_source(source)
+        return self._run(source, asked, self._strategy(asked), self._open_sessions())
 
     def strategy(
         self,
@@ -165,40 +203,38 @@ class Recognizer:
         """What a request comes to; BudgetError or BundleError for one that cannot be met, before any clip is read."""
         from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
 
+        asked = Options.checked(
+            self._moments, budget, glances=glances, looks=looks, exit_risk=exit_risk, average=average
+        )
         return strategy(
             self.manifest,
             self.precision,
-            Budget.parse(budget),
-            glances=glances,
-            looks=looks,
-            risk=exit_risk,
-            average=None if average is None else Budget.parse(average),
+            asked.budget,
+            glances=asked.glances,
+            looks=asked.looks,
+            risk=asked.exit_risk,
+            average=asked.average,
         )
 
-    def _asked(
-        self,
-        budget: str | Budget | None,
-        glances: int | None,
-        looks: int | None,
-        exit_risk: float | None,
-        average: str | Budget | None,
-    ) -> tuple[Budget, Strategy]:
-        limit = self.check_budget(budget)
-        self._check_setting("glances", glances, 0)
-        self._check_setting("looks", looks, 1)
-        return limit, self.strategy(limit, glances=glances, looks=looks, exit_risk=exit_risk, average=average)
+    def _strategy(self, asked: Options) -> Strategy:
+        return self.strategy(
+            asked.budget,
+            glances=asked.glances,
+            looks=asked.looks,
+            exit_risk=asked.exit_risk,
+            average=asked.average,
+        )
 
     def _run(
         self,
         source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
-        limit: Budget,
+        asked: Options,
         chosen: Strategy,
         sessions: Sessions,
-        top: int,
-        sampling: Sampling,
         *,
         last_only: bool = False,
     ) -> Iterator[Result]:
+        limit, top = asked.budget, asked.top
         timed = limit.seconds is not None
         sessions.open_ahead(GRAPHS[:1])
         from avgn_edge.media.ahead import AheadClip  # noqa: PLC0415
@@ -214,7 +250,7 @@ class Recognizer:
         # and what runs beside that says nothing of what it takes by itself.
         ledger = Ledger(limit, self.manifest.cost, self._pace if timed else None)
         with ledger.timing(Run(OPEN)):
-            opened, mine = self._opened(source, sampling)
+            opened, mine = self._opened(source, asked.sampling)
             clip = opened if timed else AheadClip(opened)
         try:
             if opened.has_video:
@@ -244,18 +280,36 @@ class Recognizer:
         budget: str | Budget | None = None,
         *,
         top: int = 5,
+        sampling: Sampling = "cheap",
+        glances: int | None = None,
+        looks: int | None = None,
+        exit_risk: float | None = None,
+        average: str | Budget | None = None,
     ) -> Result:
         """Classify what a program's own camera and microphone gave.
 
-        `frames` uint8 [n, H, W, 3], RGB, upright; `waveform` [samples] or [samples, channels] at `sample_rate` Hz;
-        `times` seconds at which each frame is first shown, from the waveform's first sample on.
+        `frames` uint8 [n, H, W, 3], RGB, upright; `waveform` at `sample_rate` Hz, [samples], [samples, channels], or
+        [channels, samples] where the shape leaves no doubt; `times` seconds at which each frame is first shown, from
+        the waveform's first sample on. The options are those of `classify`; `sampling` changes nothing, for no frame in
+        memory is cheaper than another. ClipError for arrays that are no clip.
         """
+        asked = Options.checked(
+            self._moments,
+            self.check_budget(budget),
+            top=top,
+            sampling=sampling,
+            glances=glances,
+            looks=looks,
+            exit_risk=exit_risk,
+            average=average,
+        )
+        chosen, sessions = self._strategy(asked), self._open_sessions()
         from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
 
-        given = self.manifest.preprocessing
-        geometry = frame_geometry(given)
-        with ArrayClip(frames, waveform, sample_rate, times, count=given.moments, geometry=geometry) as clip:
-            return self.classify(clip, budget, top=top)
+        geometry = frame_geometry(self.manifest.preprocessing)
+        with ArrayClip(frames, waveform, sample_rate, times, count=self._moments, geometry=geometry) as clip:
+            (answer,) = self._run(clip, asked, chosen, sessions, last_only=True)
+            return answer
 
     def stream(
         self,
@@ -277,13 +331,19 @@ class Recognizer:
         from avgn_edge.streaming.settings import EVERY_S, StreamSettings  # noqa: PLC0415
         from avgn_edge.streaming.stream import Stream  # noqa: PLC0415
 
-        limit, sessions = Budget.parse(budget), self._open_sessions()
-        if limit.seconds is not None:
+        # What is asked is checked before graphs are opened for it.
+        asked = StreamSettings(
+            Budget.parse(budget),
+            EVERY_S if every_s is None else every_s,
+            top=top,
+            events=EventSettings() if events is None else events,
+            epoch_s=epoch_s,
+        )
+        sessions = self._open_sessions()
+        if asked.budget.seconds is not None:
             sessions.measure(self._pace)
         else:  # a stream does not wait while graphs are opened
             warm(sessions, self.manifest.graphs[self.precision])
-        every_s = EVERY_S if every_s is None else every_s
-        asked = StreamSettings(limit, every_s, top=top, events=events or EventSettings(), epoch_s=epoch_s)
         return Stream(self.manifest, self.account, self.strategy().rules, asked)
 
     def highlights(
@@ -295,16 +355,22 @@ class Recognizer:
         settings: HighlightSettings | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Highlights:
-        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`."""
+        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`.
+
+        `settings` are `avgn_edge.highlights.HighlightSettings`; `progress` is told how many of how many moments are
+        done. Errors as `classify` has them.
+        """
         from avgn_edge.highlights import HighlightSettings, find  # noqa: PLC0415 - imports PyAV
 
-        return find(self, source, budget, top=top, settings=settings or HighlightSettings(), progress=progress)
+        self._open_sessions()
+        settings = HighlightSettings() if settings is None else settings
+        return find(self, source, budget, top=top, settings=settings, progress=progress)
 
     def account(self, budget: Budget) -> tuple[Graphs, Ledger]:
         """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
         from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
 
-        ledger = Ledger(budget, self.manifest.cost, self._pace)
+        ledger = Ledger(Budget.parse(budget), self.manifest.cost, self._pace)
         return Graphs(self._open_sessions(), ledger), ledger
 
     def save_profile(self) -> Path | None:
@@ -346,21 +412,38 @@ class Recognizer:
 
     def _open_sessions(self) -> Sessions:
         if self._sessions is None:
-            raise ValueError("this recognizer is closed")
+            raise ArgumentError("this recognizer", "it is closed", "open another, or use it before it is closed")
         return self._sessions
-
-    def _check_setting(self, name: Literal["glances", "looks"], asked: int | None, least: int) -> None:
-        most = self.manifest.preprocessing.moments
-        if asked is not None and not least <= asked <= most:
-            raise ValueError(f"{name} must lie in {least}..{most}, not {asked}")
 
     def _opened(
         self, source: str | os.PathLike[str] | bytes | BinaryIO | Clip, sampling: Sampling
     ) -> tuple[Clip, bool]:
         """The clip, and whether it is ours to close."""
-        if not isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) and not hasattr(source, "read"):
-            return source, False
-        return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True
+        if not _is_clip(source):
+            return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True
+        clip = cast("Clip", source)
+        if len(clip.moments) != self._moments:
+            why = f"it has {len(clip.moments)} moments, the bundle wants {self._moments}"
+            raise ClipError(clip.name, why, "open it with Recognizer.open_clip, or make it with that `count`")
+        return clip, False
+
+
+def _check_source(source: object) -> None:
+    """ClipError for what is no kind of clip. Whether it is one that can be read is seen when it is opened."""
+    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(source, "read"):
+        return
+    if _is_clip(source):
+        return
+    what = f"a clip of type {type(source).__name__}"
+    if isinstance(source, (list, tuple)):
+        raise ClipError(what, "one is classified at a time", A_CLIP)
+    if hasattr(source, "shape"):
+        raise ClipError(what, "it is an array", "give arrays to classify_frames")
+    raise ClipError(what, "it cannot be read", A_CLIP)
+
+
+def _is_clip(source: object) -> bool:
+    return all(hasattr(source, name) for name in ("moments", "windows", "frames"))
 
 
 def _check_preprocessing(bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.errors import ClipError
 from avgn_edge.media.ahead import AheadClip
 from avgn_edge.media.clip import Clip
 from avgn_edge.runtime.budget import Budget
@@ -19,18 +20,21 @@ def report(
 ) -> Result:
     """Put the answer so far, what it cost and how it came about into one `Result`."""
     scores = state.probabilities.copy()
-    best = np.argsort(-scores, kind="stable")[: max(top, 1)].tolist()
+    if not np.isfinite(scores).all():  # the graphs' outputs are checked; this is for what is made of them
+        raise ClipError(clip.name, "its scores are not finite numbers", "try --precision fp32")
+    scores.flags.writeable = False
+    best = np.argsort(-scores, kind="stable")[:top].tolist()
     listed = tuple(ClassScore(manifest.labels[index], float(scores[index])) for index in best)
     return Result(
         clip=clip.name,
         duration_s=clip.duration_s,
         label=listed[0].label,
         score=listed[0].score,
-        top=listed[:top],
+        top=listed,
         budget=BudgetReport(
             asked=budget.asked,
             spent_gflops=ledger.spent_macs / 1e9,
-            glance=int(state.glanced.sum()),
+            glances=int(state.glanced.sum()),
             looks=len(state.corners),
         ),
         exit=state.exit,

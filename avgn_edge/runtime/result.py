@@ -34,8 +34,19 @@ class BudgetReport:
     asked: str
     spent_gflops: float
     """10^9 multiply-accumulates: the exact sum over the graph runs that happened."""
-    glance: int
+    glances: int
+    """Moments that were glanced at; the JSON calls it "glance"."""
     looks: int
+
+    @property
+    def glance(self) -> int:
+        """The same as `glances`: its name in the JSON."""
+        return self.glances
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        names = ("asked", "spent_gflops", "glance", "looks")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class Result:
     model: str
     warnings: tuple[str, ...]
     probabilities: NDArray[np.float32] = field(compare=False, repr=False)
-    """Of every class, float32 [C], in the order of the bundle's labels."""
+    """Of every class, float32 [C], in the order of the bundle's labels; read only."""
     runs: tuple[Run, ...] = field(compare=False, repr=False)
     """The graph runs that happened, in their order."""
     spent_s: Mapping[str, float] = field(compare=False, repr=False, default_factory=dict)
@@ -98,6 +109,10 @@ class Result:
     """
     ahead_s: float = field(compare=False, repr=False, default=0.0)
     """Seconds that frames decoded ahead, beside what `spent_s` holds."""
+
+    def __repr__(self) -> str:
+        spent = f"{self.budget.spent_gflops:.2f} GFLOPs, {self.budget.glances} glances, {self.budget.looks} looks"
+        return f"<Result for {self.clip!r}: {self.label!r} {self.score:.2f}, {spent}, exit {self.exit}>"
 
     def overlay(self, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures) -> tuple[Overlay, ...]:
         """Return the frames that were looked at with their boxes drawn, and the patches, in the order of the looks.
@@ -121,7 +136,7 @@ class Result:
         return {
             **{name: whole[name] for name in ("clip", "duration_s", "label", "score")},
             "top": [asdict(score) for score in self.top],
-            "budget": asdict(self.budget),
+            "budget": self.budget.to_dict(),
             "exit": self.exit,
             "moments": [{**asdict(m), "box": None if m.box is None else list(m.box)} for m in self.moments],
             "timing_ms": asdict(self.timing_ms),

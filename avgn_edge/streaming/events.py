@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from avgn_edge.errors import AvgnEdgeError
+from avgn_edge.arguments import number
+from avgn_edge.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +45,12 @@ class EventSettings:
     """How long after its end a class does not begin again."""
 
     def __post_init__(self) -> None:
+        for name in ("on", "off"):
+            number(name, getattr(self, name))
         if not 0 < self.off <= self.on <= 1:
-            raise AvgnEdgeError("event settings", "the thresholds do not obey 0 < off ≤ on ≤ 1", "give others")
-        times = (self.smoothing_s, self.min_duration_s, self.cooldown_s)
-        if not all(math.isfinite(time) and time >= 0 for time in times):
-            raise AvgnEdgeError("event settings", "a time is negative or not finite", "give others")
+            raise ArgumentError("event settings", "the thresholds do not obey 0 < off ≤ on ≤ 1", "give others")
+        for name in ("smoothing_s", "min_duration_s", "cooldown_s"):
+            number(name, getattr(self, name), 0.0)
 
 
 @dataclass(frozen=True)

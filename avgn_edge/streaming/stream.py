@@ -11,10 +11,12 @@ import math
 import threading
 import time
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.arguments import shown
 from avgn_edge.errors import ClipError
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.result import ClassScore
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 1.0
 LEAST_SPAN_S: Final = 5.0
+LATEST_S: Final = 1e11
+"""Times are of any clock, since 1970 for instance; later ones are in another unit than seconds."""
 JUMP_BACK_S: Final = 1.0
 """Time that goes back by more than this, or forwards by more than the window, begins anew; less is put up with."""
 
@@ -90,6 +94,7 @@ class Stream:
 
     def wants_frame(self, time_s: float) -> bool:
         """Whether a frame of this time would be kept; `push_frame` of another only tells the time."""
+        _check_time(time_s)
         with self._lock:
             return self._origin_s is None or self._jumps(time_s) or time_s >= self._time_of(self._next_frame)
 
@@ -113,8 +118,8 @@ class Stream:
     ) -> tuple[StreamUpdate, ...]:
         """Take samples, [n] or [n, channels], floats ±1 or integers of full scale, at `sample_rate`; or PyAV's frame.
 
-        `time_s` is the first sample's; None is where the samples before ended. Returns the updates that it made due.
-        ClipError for what is no sound.
+        [channels, n] is understood where the shape leaves no doubt. `time_s` is the first sample's; None is where the
+        samples before ended. Returns the updates that it made due. ClipError for what is no sound.
         """
         updates: list[StreamUpdate] = []
         with self._lock:
@@ -160,8 +165,7 @@ class Stream:
 
     def _begin(self, time_s: float) -> list[StreamUpdate]:
         """Start the clock, or start it anew where time jumps; return the updates of what was waiting."""
-        if not math.isfinite(time_s):
-            raise ClipError("a stream", f"the time {time_s} is not finite", "give seconds")
+        _check_time(time_s)
         updates: list[StreamUpdate] = []
         if self._origin_s is not None and self._jumps(time_s):
             updates = self._restart()
@@ -217,14 +221,14 @@ class Stream:
         nothing = np.zeros(len(self._manifest.labels), dtype=np.float32)
         events = self._finder.take(time_s, slot.saliency, nothing if says is None else says)
         self._counted += 1
-        best = np.argsort(-answer, kind="stable")[: max(1, self._settings.top)].tolist()
+        best = np.argsort(-answer, kind="stable")[: self._settings.top].tolist()
         listed = tuple(ClassScore(self._manifest.labels[at], float(answer[at])) for at in best)
         update = StreamUpdate(
             count=self._counted,
             time_s=time_s,
             label=listed[0].label,
             score=listed[0].score,
-            top=listed[: self._settings.top],
+            top=listed,
             moments=tuple(map(self._told, self._window)),
             events=(*self._loose, *events),
             running=self._finder.running,
@@ -250,3 +254,10 @@ class Stream:
             score=None if says is None else float(says.max()),
             box=box,
         )
+
+
+def _check_time(time_s: float) -> None:
+    """Refuse a time that is no number of seconds: a ClipError."""
+    known = isinstance(time_s, Real) and not isinstance(time_s, bool)
+    if not (known and abs(time_s) <= LATEST_S):  # NaN fails this too
+        raise ClipError("a stream", f"the time {shown(time_s)} is not a finite number of seconds", "give seconds")

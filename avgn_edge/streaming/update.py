@@ -54,6 +54,10 @@ class StreamUpdate:
     ms: float
     """What this moment took, in milliseconds."""
 
+    def __repr__(self) -> str:
+        events = "".join(f", {one.event} of {one.label!r}" for one in self.events)
+        return f"<StreamUpdate {self.count} at {self.time_s:.2f} s: {self.label!r} {self.score:.2f}{events}>"
+
     @property
     def moment(self) -> StreamMoment:
         """The new moment."""

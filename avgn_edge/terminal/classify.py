@@ -193,6 +193,6 @@ def _attention(result: Result) -> str:
     """Say how far the answer got: looks, glances alone, or the sound alone."""
     if result.budget.looks:
         return counted(result.budget.looks, "look")
-    if result.budget.glance:
-        return counted(result.budget.glance, "glance")
+    if result.budget.glances:
+        return counted(result.budget.glances, "glance")
     return "sound only"

@@ -255,7 +255,12 @@ def watch(stream: Stream, opened: Sequence[Opened], told: Teller, *, debug: bool
         except ClipError as error:
             lines.failure(error, debug=debug)
             code = 1
-        tell(stream.finish())
+        try:
+            tell(stream.finish())
+        except ClipError as error:  # a network that gave no numbers will not have become better
+            if code != 1:
+                lines.failure(error, debug=debug)
+            code = 1
         told.end(tally)
     return code
 

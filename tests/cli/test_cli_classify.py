@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avgn_edge.bundle.reader import Bundle
@@ -287,3 +288,28 @@ def test_ctrl_c_keeps_what_was_done(run, bundle, media, monkeypatch):
     done = run("classify", media / "sound.wav", media / "both.mp4", media / "sound.wav", "-m", bundle, "--json")
     assert (done.code, len(done.objects)) == (130, 1)
     assert done.stderr == "interrupted: 1 of 3 clips done\n"
+
+
+def test_a_graph_that_gives_no_numbers_costs_the_clips_that_need_it_and_no_other(run, bundle, media, monkeypatch):
+    from avgn_edge.runtime.graphs import Sessions
+
+    class Spoilt:
+        def __init__(self, session):
+            self.session = session
+
+        def run(self, inputs, keep=()):
+            out = self.session.run(inputs, keep)
+            return {**out, "logits": out["logits"] * np.nan}
+
+    real = Sessions.get
+    monkeypatch.setattr(
+        Sessions, "get", lambda self, graph: (Spoilt if graph == "global_encoder" else lambda s: s)(real(self, graph))
+    )
+    clips = [media / "both.mp4", media / "sound.wav", media / "silent.mp4"]
+    done = run("classify", *clips, "-m", bundle, "--json", "--jobs", 1, "--device", "cpu")
+    assert (done.code, len(done.errors)) == (1, 2)
+    bad, good, worse = done.objects
+    assert good["label"]
+    for clip, row in ((clips[0], bad), (clips[2], worse)):
+        assert row["clip"] == str(clip)
+        assert row["error"].startswith("graph global_encoder: its logits are not finite numbers: try --precision fp32")

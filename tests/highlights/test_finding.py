@@ -45,6 +45,25 @@ def test_with_every_frame_glanced_at_each_event_is_one_segment_of_its_class_and_
     assert told.timeline.glanced.all()
 
 
+def test_scores_lie_in_0_to_1_however_salient_a_moment_is_and_what_is_told_cannot_be_written(minute):
+    recognizer, engine = sense_recognizer()
+    plain = find(recognizer, minute, "none", settings=SHORTER)
+    answer = engine.answer
+    engine.answer = lambda graph, inputs: {
+        name: value * (1.05 if name == "saliency" else 1) for name, value in answer(graph, inputs).items()
+    }
+    told = find(recognizer, minute, "none", settings=SHORTER)
+    assert [segment.label for segment in told.segments] == [segment.label for segment in plain.segments]
+    assert max(segment.score for segment in told.segments) == 1.0
+    assert all(0 <= score <= 1 for segment in told.segments for score in (segment.score, segment.label_score))
+    assert 0 <= told.timeline.score.min() <= told.timeline.score.max() == 1.0
+    assert "\n" not in repr(told)
+    assert len(repr(told)) < 250
+    for array in vars(told.timeline).values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
 @pytest.mark.parametrize("budget", [None, "1.5gflops", "2gflops", "3.123gflops", "20gflops", "none"])
 def test_what_is_spent_is_the_sum_of_what_ran_and_never_exceeds_the_budget(minute, budget):
     recognizer, engine = sense_recognizer()

@@ -6,6 +6,7 @@ from media_makers import click, number_of, numbered
 
 from avgn_edge.errors import ClipError
 from avgn_edge.media import ArrayClip
+from avgn_edge.media.arrays import checked_pcm
 from avgn_edge.media.logmel import WINDOW_SAMPLES
 
 FRAMES = np.stack([numbered(i) for i in range(20)])
@@ -56,10 +57,37 @@ def test_waveforms_of_other_types_are_scaled(dtype, one):
     np.testing.assert_allclose(windows[8], 0.5, atol=1e-3)
 
 
-def test_not_a_number_is_silence():
-    windows, heard = ArrayClip(None, np.full(32_000, np.nan, np.float32), 16_000).windows()
+def test_not_a_number_is_silence_and_said():
+    clip = ArrayClip(None, np.full(32_000, np.nan, np.float32), 16_000)
+    windows, heard = clip.windows()
     assert np.isfinite(windows).all()
     assert not heard.any()
+    assert clip.warnings == ("samples that are not finite numbers were taken for silence",)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_both_orders_of_a_waveform_are_understood(channels, dtype):
+    last = (np.random.default_rng(channels).uniform(-0.5, 0.5, (32_000, channels)) * 2**15).astype(dtype)
+    last = last if dtype is np.int16 else last / np.float32(2**15)
+    one, other = (ArrayClip(None, waveform, 16_000) for waveform in (last, np.ascontiguousarray(last.T)))
+    assert other.duration_s == one.duration_s == 2
+    np.testing.assert_allclose(other.windows()[0], one.windows()[0], atol=1e-6)  # channels are added in another order
+    assert one.windows()[1].all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "samples"),
+    [((0, 2), 0), ((1, 2), 1), ((3, 6), 3), ((65, 2), 65), ((64, 64), 64), ((2, 65), 65), ((64, 48_000), 48_000)],
+)
+def test_short_pieces_are_samples_first(shape, samples):
+    assert checked_pcm("x", np.zeros(shape, np.float32), 16_000).length == samples
+
+
+@pytest.mark.parametrize("shape", [(2, 32), (16, 63), (65, 65), (48_000, 65), (9, 0), (0, 900)])
+def test_a_waveform_that_cannot_be_understood_is_refused_with_its_shape(shape):
+    with pytest.raises(ClipError, match=rf"\[{shape[0]}, {shape[1]}\].*\[samples, channels\]"):
+        checked_pcm("x", np.zeros(shape, np.float32), 16_000)
 
 
 @pytest.mark.parametrize(
