@@ -144,7 +144,9 @@ def _checked_path(path: str) -> str:
     """Return `path` if it can be a clip: a file with something in it that may be read."""
     if "://" in path:
         raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
-    with as_clip_error(path or "an empty path", "check the path and its permissions"):
+    if not path:  # which pathlib takes for the folder one is in
+        raise ClipError("a clip", "its name is empty", "give the path of a file")
+    with as_clip_error(path, "check the path and its permissions"):
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):
             raise ClipError(path, "it is a folder", "give the files in it")

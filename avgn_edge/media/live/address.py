@@ -49,6 +49,8 @@ def address_of(source: str) -> Address:
     scheme, separator, _ = source.partition("://")
     if separator:
         return _url(source, scheme.lower())
+    if not source:  # which pathlib takes for the folder one is in
+        raise ClipError("a source", "its name is empty", "give a file, a camera, an address or -")
     path = Path(source)
     if sys.platform == "win32" and source.startswith("video="):
         return Address(source, source, "dshow", {"rtbufsize": "64M"})
