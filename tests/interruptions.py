@@ -28,9 +28,9 @@ def signals_as_usual():
 
 @contextmanager
 def started(*arguments):
-    """Run `avgn-edge` as the first process of a group of its own, with pipes of text; the whole group is gone after."""
+    """Run Python as the first process of a group of its own, with pipes of text; the whole group is gone afterwards."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "avgn_edge", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
+from interruptions import await_end, children, signals_as_usual, started  # noqa: F401 - one is a fixture
 
 from avgn_edge.process_pool import map_in_processes
 from avgn_edge.signals import kept_from_children, obey_parent_alone
@@ -18,6 +20,35 @@ def signal_itself(number: int) -> int:
         os.kill(os.getpid(), one)
     time.sleep(0.2)
     return number * number
+
+
+SCRIPT = """
+import time
+from avgn_edge.process_pool import map_in_processes
+from avgn_edge.terminal.interruption import Interruptible
+
+if __name__ == "__main__":
+    try:
+        with Interruptible():
+            for _ in map_in_processes(time.sleep, [0.05] * 5000, 2):
+                print("one", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are counted as on Linux")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_ends_the_first_which_ends_the_others(tmp_path, number):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with started(tmp_path / "script.py") as process:
+        assert process.stdout.readline() == "one\n"
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        os.killpg(process.pid, number)
+        out, errors = process.communicate(timeout=60)
+        await_end(workers)
+    assert (out.splitlines()[-1], errors) == ("interrupted", "")
 
 
 def live(ready) -> None:

@@ -126,7 +126,7 @@ def batch(bundle, media):
     if not Path("/proc/self/task").is_dir():
         pytest.skip("processes are counted as Linux shows them")
     clips = [media / "sound.wav"] * 5000
-    with started("classify", *clips, "-m", bundle, "--json", "--jobs", 2) as process:
+    with started(*RUN[1:], *clips, "-m", bundle, "--json", "--jobs", 2) as process:
         yield process
 
 
