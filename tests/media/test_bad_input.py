@@ -80,6 +80,8 @@ def test_paths_that_are_no_files(tmp_path):
         with pytest.raises(ClipError) as caught:
             open_clip(path)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ClipError, match="its name is empty"):
+        open_clip("")
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may read everything")
