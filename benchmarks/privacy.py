@@ -52,7 +52,7 @@ class Command:
 
 def commands(seconds: float) -> tuple[Command, ...]:
     """Return what is watched, in order: the later ones use what the earlier ones wrote."""
-    train = ("train", "--data", "{out}/set", "--epochs", "1", "--batch", "4", "--val-fraction", "0.2")
+    train = ("train", "--data", "{out}/set", "--epochs", "1", "--batch", "2", "--looks", "2")
     script = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1")
     return (
         Command("open", (sys.executable, "-c", OPEN, SAMPLE, "auto", str(seconds))),
@@ -62,7 +62,7 @@ def commands(seconds: float) -> tuple[Command, ...]:
         Command("highlights", (*RUN, "highlights", SAMPLE, "--clips", "{out}/cut", "--sheet", "{out}/sheet.png")),
         Command("doctor", (*RUN, "doctor")),
         Command("bench", (*RUN, "bench", SAMPLE, "--save")),
-        Command("synth", (*RUN, "synth", "-o", "{out}/set", "--clips", "24", "--workers", "2")),
+        Command("synth", (*RUN, "synth", "-o", "{out}/set", "--clips", "12", "--workers", "2")),
         Command("train", (*RUN, *train, "--workers", "2", "-o", "{out}/net.safetensors")),
         Command(
             "torchrun",
