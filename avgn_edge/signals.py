@@ -19,14 +19,16 @@ PATIENCE_S: Final = 5.0
 
 
 class Listening:
-    """While it is entered, each of the signals calls `heard` in place of what it did before.
+    """While it is entered, each of the signals calls `heard` in place of what it did before; of SIGTERM only the first.
 
+    Ctrl-C twice is a person in a hurry; `timeout` sends SIGTERM to a process and then to all of its group.
     Nothing changes outside the main thread, where signals cannot be had, nor for a signal that is ignored, as nohup and
     a shell's & have it.
     """
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
+        self._terminated = False
 
     def heard(self) -> None:
         """What a signal does."""
@@ -45,7 +47,11 @@ class Listening:
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def _came(self, _number: int, _frame: FrameType | None) -> None:
+    def _came(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            if self._terminated:
+                return
+            self._terminated = True
         self.heard()
 
 
