@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from avgn_edge.lazy import lazily
+
+# ONNX Runtime (on Linux from 1.29 on) makes a device id and sends telemetry unless this is set when it is imported, by
+# us or by PyTorch's exporter, here or in a process that is started; what it offers to call afterwards stops none of it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.reader import Bundle

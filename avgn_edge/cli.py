@@ -15,6 +15,7 @@ import typer
 import avgn_edge
 from avgn_edge.errors import AvgnEdgeError, DataError
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.interruption import Interruptible
 
 if TYPE_CHECKING:
     from avgn_edge.evaluation.details import Details
@@ -722,7 +723,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [text for text in options if text != "--debug"] + given[len(options) :]
     lines.prepare()
     try:
-        return _invoke(given, debug=debug)
+        with Interruptible():  # SIGTERM is as Ctrl-C: what is half done is taken away
+            return _invoke(given, debug=debug)
     except BrokenPipeError:  # such as `| head -1`, which has read enough
         lines.abandon_output()
         return BROKEN_PIPE

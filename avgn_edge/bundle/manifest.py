@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from avgn_edge.bundle import _fields as check
 from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings, OperatingPoint
+from avgn_edge.labels import MOST as MOST_LABELS
+from avgn_edge.labels import fault as label_fault
 from avgn_edge.media.order import GLANCE_ORDER
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ DTYPES = (
     *("float16", "float32", "float64"),
 )
 
-MAX_LABELS = 100_000
-MAX_LABEL_LENGTH = 200
 MAX_MOMENTS = 1024
 MAX_SIDE = 8192  # pixels
 MAX_WIDTH = 65_536  # channels of a feature
@@ -321,6 +321,13 @@ class Manifest:
         return manifest
 
 
+def check_words(name: str, labels: tuple[str, ...], licence: str) -> None:
+    """Raise BundleError for what no manifest can say, before there are graphs to describe in one."""
+    _name(name, "name")
+    _labels(list(labels))
+    check.text(licence, "licence", MAX_NOTE)
+
+
 def _check_version(value: object) -> None:
     # Before anything else: a manifest of another version may differ in every other field.
     if isinstance(value, dict) and "schema_version" in value:
@@ -390,13 +397,15 @@ def _safe_path(value: object, path: str) -> str:
 
 
 def _labels(value: object) -> tuple[str, ...]:
-    labels = tuple(
-        check.text(label, f"labels[{at}]", MAX_LABEL_LENGTH)
-        for at, label in enumerate(check.sequence(value, "labels", 1, MAX_LABELS))
-    )
+    labels = check.sequence(value, "labels", 1, MOST_LABELS)
+    for at, label in enumerate(labels):
+        if not isinstance(label, str):
+            check.refuse(f"labels[{at}]", f"a string is needed, this is {check.shown(label)}")
+        if (why := label_fault(label)) is not None:
+            check.refuse(f"labels[{at}]", f"{check.shown(label)} is no label: {why}")
     if len(set(labels)) != len(labels):
         check.refuse("labels", "a label is given twice")
-    return labels
+    return tuple(labels)
 
 
 def _specs(value: object, path: str) -> tuple[TensorSpec, ...]:

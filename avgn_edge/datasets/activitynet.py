@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, split_name
+from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, check_label, split_name
 from avgn_edge.datasets.media_files import media_files
 from avgn_edge.errors import DataError
 from avgn_edge.media.suffixes import VIDEO
@@ -17,9 +17,9 @@ FORM = 'give ActivityNet\'s {"database": {id: {"subset": ..., "annotations": [{"
 def read_activitynet(table: Path, videos: Path | None) -> DataSet:
     """Read the videos of ActivityNet's JSON, found under `videos` as `v_<id>.*` or `<id>.*`.
 
-    A video has the labels of all its annotations. One that is not there keeps its place, so that `checking.check`
-    counts and names it. Videos of the testing subset have no annotations, and are left out. DataError for anything
-    that is not such a JSON, and without `videos`.
+    A video has the labels of all its annotations, without the blanks around them. One that is not there keeps its
+    place, so that `checking.check` counts and names it. Videos of the testing subset have no annotations, and are left
+    out. DataError for anything that is not such a JSON, and without `videos`.
     """
     what = f"data set {table}"
     database = _database(what, table)
@@ -31,6 +31,8 @@ def read_activitynet(table: Path, videos: Path | None) -> DataSet:
     clips: list[LabelledClip] = []
     without: list[str] = []
     for name, entry in database.items():
+        if {"/", "\\", "\0"} & set(name):  # such as ../../x, which is looked for outside of `videos`
+            raise DataError(what, f"the video {name!a} cannot be the name of a file", "take it out of the JSON")
         split = split_name(_field(what, name, entry, "subset", str))
         labels = _labels(what, name, entry)
         if labels:
@@ -65,7 +67,8 @@ def _database(what: str, table: Path) -> dict[str, Any]:
 
 def _labels(what: str, name: str, entry: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
     annotations: list[Any] = _field(what, name, entry, "annotations", list)
-    return tuple(dict.fromkeys(_field(what, name, annotation, "label", str) for annotation in annotations))
+    found = (_field(what, name, annotation, "label", str).strip() for annotation in annotations)
+    return tuple(check_label(f"{what}, the video {name}", label) for label in dict.fromkeys(found))
 
 
 def _field(what: str, name: str, entry: Any, field: str, kind: type) -> Any:  # noqa: ANN401 - JSON

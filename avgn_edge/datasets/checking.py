@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import islice
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
 from avgn_edge.errors import ClipError, DataError
+from avgn_edge.process_pool import map_in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -130,16 +129,11 @@ class _Seen:
 
 def _seen(clips: tuple[LabelledClip, ...], workers: int) -> Iterator[_Seen]:
     """Look at every clip, in order."""
-    if workers <= 1:
-        yield from map(_look, clips)
-        return
-    # Not "fork": the threads of whoever calls, an engine's or a progress bar's, would be cut off in mid-step.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(_look, clips, chunksize=CLIPS_A_TASK)
-        except BrokenProcessPool as error:
-            why = "a worker process died while it opened clips"
-            raise DataError("checking the data set", why, "use fewer workers: memory may be short") from error
+    try:
+        yield from map_in_processes(_look, clips, workers, CLIPS_A_TASK)
+    except BrokenProcessPool as error:
+        why = "a worker process died while it opened clips"
+        raise DataError("checking the data set", why, "use fewer workers: memory may be short") from error
 
 
 def _look(clip: LabelledClip) -> _Seen:

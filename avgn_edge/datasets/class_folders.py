@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avgn_edge.datasets.labelled_clips import SPLITS, DataSet, LabelledClip, split_name
+from avgn_edge.datasets.labelled_clips import SPLITS, DataSet, LabelledClip, check_label, split_name
 from avgn_edge.datasets.media_files import media_files
 from avgn_edge.errors import DataError
 
@@ -43,8 +43,9 @@ def _folders(what: str, folder: Path) -> list[Path]:
 
 
 def _clips(what: str, root: Path, folder: Path, split: str | None) -> list[LabelledClip]:
+    label = check_label(f"{what}, the folder {folder.name!a}", folder.name)
     found = media_files(what, folder)
     if not found:
         why = f"there are no media files in {folder}"
         raise DataError(what, why, "add clips of the class, or take the folder away")
-    return [LabelledClip(path, path.relative_to(root).as_posix(), (folder.name,), split) for path in found]
+    return [LabelledClip(path, path.relative_to(root).as_posix(), (label,), split) for path in found]

@@ -4,34 +4,66 @@ from __future__ import annotations
 
 import csv
 import math
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, split_name
+from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, check_label, split_name
 from avgn_edge.errors import DataError
 
 COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"
 BETWEEN_LABELS = "|"
+_CELL = r'(?: *"(?:[^"]|"")*"|[^",]*)'
+_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
+"""A row whose quotation marks stand where a CSV has them: around whole cells, and doubled inside those."""
 
 
 def read_csv(table: Path) -> DataSet:
     """Read a CSV with a header; other columns are ignored, and so are empty rows. Paths are relative to the CSV.
 
-    UTF-8, with or without a byte order mark, any line ends. DataError that names the line for a row that says nothing
-    or what cannot be.
+    UTF-8, with or without a byte order mark, any line ends. Blanks after a comma and around a label do not count.
+    DataError that names the line for a row that says nothing or what cannot be, quotation marks inside a cell among it.
     """
     what = f"data set {table}"
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
-            header = [name.strip().lower() for name in next(rows, [])]
+            rows = _rows(what, file)
+            _, names = next(rows, (0, []))
+            header = [name.strip().lower() for name in names]
             _check_header(what, header)
-            clips = [_clip(table, rows.line_num, header, row) for row in rows if any(cell.strip() for cell in row)]
+            clips = [_clip(table, line, header, row) for line, row in rows if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise DataError(what, "it is not UTF-8 text", "save it as a CSV in UTF-8") from error
-    except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(what, f"it cannot be read ({reason})", COLUMNS) from error
+    except OSError as error:
+        raise DataError(what, f"it cannot be read ({error.strerror or error})", COLUMNS) from error
     return DataSet.of(table, clips)
+
+
+def _rows(what: str, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the last line of each row, and its cells."""
+    text: list[str] = []
+    rows = csv.reader(_remembered(file, text), strict=True, skipinitialspace=True)
+    while True:
+        text.clear()
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            why = f"it cannot be read ({error})"
+            raise DataError(f"{what}, line {rows.line_num}", why, COLUMNS) from error
+        if row is None:
+            return
+        whole = "".join(text).rstrip("\r\n")
+        if '"' in whole and not _ROW.fullmatch(whole):
+            why = "a quotation mark stands inside a cell"
+            advice = "put them around whole cells, and write one that is meant as two, inside such a cell"
+            raise DataError(f"{what}, line {rows.line_num}", why, advice)
+        yield rows.line_num, row
+
+
+def _remembered(file: Iterable[str], text: list[str]) -> Iterator[str]:
+    for line in file:
+        text.append(line)
+        yield line
 
 
 def _check_header(what: str, header: list[str]) -> None:
@@ -55,6 +87,8 @@ def _clip(table: Path, line: int, header: list[str], row: list[str]) -> Labelled
     if not all(labels):
         why = f"a label is missing ({cells['label']!r})" if any(labels) else "it has no label"
         raise DataError(what, why, f"give labels separated by {BETWEEN_LABELS}")
+    for label in labels:
+        check_label(what, label)
     start_s, end_s = (_seconds(what, name, cells.get(name, "")) for name in ("start", "end"))
     if end_s is not None and end_s <= (start_s or 0):
         raise DataError(what, f"it ends at {end_s:g} s, before it begins", "give seconds, the start before the end")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from avgn_edge.datasets.dividing import divided
 from avgn_edge.errors import DataError
+from avgn_edge.labels import LONGEST, MOST, fault
 from avgn_edge.models.settings import Task
 
 if TYPE_CHECKING:
@@ -25,12 +26,21 @@ def split_name(word: str | None) -> str | None:
     return SPLITS.get(word.lower(), word) or None
 
 
+def check_label(what: str, label: str) -> str:
+    """Return a label that a bundle accepts; DataError about `what` for another one, before it costs training."""
+    why = fault(label)
+    if why is not None:
+        raise DataError(what, f"the label {label[:LONGEST]!a} cannot be one: {why}", "name the class otherwise")
+    return label
+
+
 @dataclass(frozen=True)
 class LabelledClip:
     """One clip, or a segment of one, and what it shows.
 
     `name` is what the data set calls it: the path as a CSV has it, the path inside a folder of classes, or an
-    ActivityNet id. `split` is "train", "val" or "test", another word of the data set's own, or None.
+    ActivityNet id. `labels` are such as `check_label` lets pass. `split` is "train", "val" or "test", another word of
+    the data set's own, or None.
     `start_s` and `end_s` are seconds of the file; None: its start, its end.
     """
 
@@ -53,11 +63,19 @@ class DataSet:
 
     @classmethod
     def of(cls, source: Path, clips: Iterable[LabelledClip]) -> DataSet:
-        """Make a data set of `clips`: multi-label as soon as one clip has several labels. DataError without a clip."""
+        """Make a data set of `clips`: multi-label as soon as one clip has several labels.
+
+        DataError without a clip, for a label that `check_label` does not let pass, and for more than 100,000 labels.
+        """
         clips = tuple(clips)
         if not clips:
             raise DataError(f"data set {source}", "it holds no clips", "give a data set with clips in it")
         labels = tuple(sorted({label for clip in clips for label in clip.labels}))
+        for label in labels:
+            check_label(f"data set {source}", label)
+        if len(labels) > MOST:
+            why = f"it has {len(labels)} labels, where {MOST} are allowed"
+            raise DataError(f"data set {source}", why, "train on fewer classes")
         return cls(
             source, clips, labels, "multi-label" if any(len(clip.labels) > 1 for clip in clips) else "single-label"
         )

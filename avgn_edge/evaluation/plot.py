@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avgn_edge.errors import DataError, MissingExtraError
 from avgn_edge.evaluation.row import Row
+from avgn_edge.runtime.user_cache import writable_cache
 from avgn_edge.whole_file import whole
 
 if TYPE_CHECKING:
@@ -33,9 +37,25 @@ def check_plot(path: Path) -> None:
     if not path.parent.is_dir():
         raise DataError(what, "its folder does not exist", "create the folder first")
     try:
-        import matplotlib  # noqa: F401, ICN001, PLC0415
+        with _own_font_list():
+            import matplotlib.figure  # noqa: F401, PLC0415
     except ImportError as error:
         raise MissingExtraError("evaluate --plot", "matplotlib", "evaluate") from error
+
+
+@contextmanager
+def _own_font_list() -> Iterator[None]:
+    """Have matplotlib keep its list of fonts in our cache, unless the user or the program says where."""
+    name = "MPLCONFIGDIR"
+    folder = None if name in os.environ or "matplotlib" in sys.modules else writable_cache("matplotlib")
+    if folder is None:
+        yield
+        return
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

@@ -19,6 +19,7 @@ from avgn_edge.bundle.manifest import (
     Preprocessing,
     RuntimeSettings,
     TensorSpec,
+    check_words,
 )
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
@@ -63,12 +64,14 @@ def export_bundle(
 ) -> Export:
     """Export every graph of `model` in float32 and write the bundle to `directory`, whole or not at all.
 
-    BundleError if a graph is further from PyTorch than `parity.TOLERANCE` in any installed engine.
+    BundleError before anything is computed for a name, a label or a licence that no bundle takes, and if a graph is
+    further from PyTorch than `parity.TOLERANCE` in any installed engine.
     """
     if not installed_engines():
         raise DeviceError(
             "export", "no inference engine is installed to compare with PyTorch", "pip install 'avgn-edge[cpu]'"
         )
+    check_words(name, model.settings.labels, licence)
     model.eval()
     _refuse_not_finite(model)
     described: dict[str, GraphFile] = {}

@@ -149,8 +149,8 @@ def _checked_path(path: str) -> str:
     """Return `path` if it can be a clip: a file with something in it that may be read."""
     if "://" in path:
         raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
-    if not path:
-        raise ClipError("an empty path", "it names no file", "give the path of a clip")
+    if not path:  # which pathlib takes for the folder one is in
+        raise ClipError("a clip", "its name is empty", "give the path of a file")
     with as_clip_error(path, "check the path and its permissions"):
         status = Path(path).stat()
         if stat.S_ISDIR(status.st_mode):

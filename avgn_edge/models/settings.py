@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from avgn_edge.labels import fault_of_list
 from avgn_edge.media.order import GLANCE_ORDER
 
 Task = Literal["single-label", "multi-label"]
@@ -75,8 +76,8 @@ class Settings:
     """centre: the patch is the centre of the frame, whatever is in it."""
 
     def __post_init__(self) -> None:
-        if not self.labels:
-            raise ValueError("settings need at least one label")
+        if (fault := fault_of_list(self.labels)) is not None:
+            raise ValueError(fault)
         if self.moments != len(GLANCE_ORDER):
             raise ValueError(f"the glance order knows {len(GLANCE_ORDER)} moments")
         if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import floor
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.errors import DataError
+from avgn_edge.process_pool import map_in_processes
 from avgn_edge.synth.encode import encode_clip
 from avgn_edge.synth.plan import ClipPlan, Variation, clip_rng, plan_clip
 from avgn_edge.synth.sources import Part, Sources
@@ -138,11 +137,7 @@ def clip_name(index: int) -> str:
 
 
 def _write_clips(recipe: Recipe, root: Path, clips: int, workers: int) -> Iterator[ClipPlan]:
-    if workers <= 1:
-        yield from (_write_clip(recipe, root, index) for index in range(clips))
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(partial(_write_clip, recipe, root), range(clips))
+    yield from map_in_processes(partial(_write_clip, recipe, root), range(clips), workers)
 
 
 def _write_clip(recipe: Recipe, root: Path, index: int) -> ClipPlan:

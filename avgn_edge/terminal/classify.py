@@ -126,7 +126,7 @@ def classify_batch(
     failed = done = 0
     with (
         Interruptible() as interruptible,
-        Bar("clips", batch.total) as bar,
+        Bar("clips", batch.total, told=True) as bar,
         _outcomes(batch, job, recognizer, count, cores) as outcomes,
     ):
 

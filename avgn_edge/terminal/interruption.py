@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a batch: they end it, but never in the middle of a line."""
+"""Ctrl-C and SIGTERM during a command: they end it, but never in the middle of a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Interruptible(Listening):
     """
 
     def __init__(self) -> None:
-        super().__init__(ignored=False)
+        super().__init__()
         self._holding = self._asked = False
 
     @contextmanager

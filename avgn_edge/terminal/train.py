@@ -46,6 +46,7 @@ def check_extra() -> None:
 def run_training(data: Data, asked: Asked, output: Path, device_name: str, *, resume: bool, as_json: bool) -> None:
     """Read the data, say what will be done, and do it."""
     from avgn_edge.training import assemble  # noqa: PLC0415 - imports PyTorch
+    from avgn_edge.training.clip_loader import worker_deaths  # noqa: PLC0415
     from avgn_edge.training.distributed import World  # noqa: PLC0415
     from avgn_edge.training.run import check_output, state_path, train  # noqa: PLC0415
 
@@ -64,7 +65,7 @@ def run_training(data: Data, asked: Asked, output: Path, device_name: str, *, re
                 lines.note(line)
             if resume:
                 lines.note(f"resuming from {state_path(output)}" if found else "nothing to resume from: a new run")
-        with _monitored(output, begun, world, as_json=as_json) as monitor:
+        with _monitored(output, begun, world, as_json=as_json) as monitor, worker_deaths():
             try:
                 train(
                     begun.model,
@@ -170,12 +171,10 @@ def _monitored(output: Path, begun: Begun, world: World, *, as_json: bool) -> It
     if not world.first:
         yield Silent()
         return
-    shown = TrainingMonitor(begun.settings.epochs, begun.settings.losses, output, as_json=as_json)
+    epochs, losses = begun.settings.epochs, begun.settings.losses
     curves = [TensorBoardMonitor(output.with_name(f"{output.name}.log"))] if has_tensorboard() else []
-    try:
+    with TrainingMonitor(epochs, losses, output, as_json=as_json) as shown:
         yield Several([shown, *curves])
-    finally:
-        shown.close()
 
 
 def _tell_result(output: Path) -> None:

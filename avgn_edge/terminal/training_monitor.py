@@ -1,18 +1,21 @@
-"""What a person, or a program, sees of training: a bar for the epoch under way, a line or an object for each done."""
+"""What is seen of training: a bar, or lines now and then, for the epoch under way; a line or object for each done."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.progress import Beat, on_terminal, pace
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.progress import Progress, TaskID
+    from typing_extensions import Self
 
     from avgn_edge.training.settings import LossWeights
 
@@ -31,7 +34,10 @@ SHARES = {"top1": "top-1", "mAP": "mAP"}
 
 
 class TrainingMonitor:
-    """Shows a bar on a terminal, and each epoch as a line on stderr or, `as_json`, an object on stdout."""
+    """Shows each epoch as a line on stderr or, `as_json`, an object on stdout; a context manager.
+
+    The one under way has a bar on a terminal, and a line every half minute elsewhere.
+    """
 
     def __init__(self, epochs: int, weights: LossWeights, checkpoint: Path, *, as_json: bool) -> None:
         self._epochs = epochs
@@ -40,32 +46,52 @@ class TrainingMonitor:
         self._as_json = as_json
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._beat: Beat | None = None if on_terminal() else Beat(self._line)
         self._sums: dict[str, float] = {}
         self._seen = 0
-        self._began = monotonic()
+        self._taken = self._left = 0
+        self._shown = "training: the first step"
+        self._started = self._began = monotonic()
+
+    def __enter__(self) -> Self:
+        if self._beat is not None:
+            self._beat.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._take_bar_away()
+        if self._beat is not None:
+            self._beat.__exit__(kind, error, trace)
 
     def step(self, epoch: int, step: int, steps: int, terms: Mapping[str, float]) -> None:
-        """Move the bar; it shows the means since it began."""
-        if sys.stderr is None or not sys.stderr.isatty():
+        """Move the bar, or remember what the next line says; the means since the epoch, or this run, began."""
+        self._seen += 1
+        self._taken += 1
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        means = {name: value / self._seen for name, value in self._sums.items()}
+        which = f"epoch {epoch + 1}/{self._epochs}"
+        if self._beat is not None:
+            self._left = (self._epochs - epoch) * steps - step - 1
+            now = f"step {step + 1} of {steps}" if step + 1 < steps else "held-out clips"
+            self._shown = f"{which}: {now}, loss {self._total(means):.3f}"
             return
         if self._bar is None:
             self._bar = _bar()
-            self._task = self._bar.add_task(f"epoch {epoch + 1}/{self._epochs}", total=steps, completed=step, shown="")
+            self._task = self._bar.add_task(which, total=steps, completed=step, shown="")
             self._bar.start()
-            self._sums, self._seen = {}, 0
-        self._seen += 1
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        what = f"epoch {epoch + 1}/{self._epochs}" if step + 1 < steps else "held-out clips"
-        shown = _terms({name: value / self._seen for name, value in self._sums.items()})
+        what = which if step + 1 < steps else "held-out clips"
         if self._task is not None:
-            self._bar.update(self._task, completed=step + 1, description=what, shown=shown)
+            self._bar.update(self._task, completed=step + 1, description=what, shown=_terms(means))
 
     def epoch_done(self, epoch: int, means: Mapping[str, float], validation: Mapping[str, float]) -> None:
         """Tell of an epoch."""
-        self.close()
+        self._take_bar_away()
+        self._sums, self._seen = {}, 0
         seconds, self._began = monotonic() - self._began, monotonic()
-        total = sum(getattr(self._weights, name) * value for name, value in means.items())
+        total = self._total(means)
         if self._as_json:
             lines.json_line(
                 {
@@ -87,8 +113,13 @@ class TrainingMonitor:
         # Not through sys.stderr: the signal may have come while it was writing.
         os.write(2, b"\nstopping after this step; Ctrl-C again ends at once, and loses what is not saved\n")
 
-    def close(self) -> None:
-        """Take the bar away."""
+    def _total(self, terms: Mapping[str, float]) -> float:
+        return float(sum(getattr(self._weights, name) * value for name, value in terms.items()))
+
+    def _line(self) -> str:
+        return f"{self._shown}, {pace(self._taken, self._left, monotonic() - self._started)}"
+
+    def _take_bar_away(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

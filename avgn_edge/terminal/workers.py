@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.errors import AvgnEdgeError, ClipError
-from avgn_edge.signals import SIGNALS
+from avgn_edge.signals import kept_from_children, obey_parent_alone
 from avgn_edge.terminal.job import Failure
 from avgn_edge.terminal.lines import one_line
 
@@ -103,7 +103,6 @@ class Workers:
 
     def _work(self) -> None:
         """Do clip after clip, in one process as long as it lives."""
-        _hold_signals()
         process = None
         try:
             while (taken := self._take()) is not None:
@@ -189,7 +188,8 @@ class _Process:
         spawning = get_context("spawn")
         self._connection, theirs = spawning.Pipe()
         self._process = spawning.Process(target=_serve, args=(theirs, job), daemon=True)
-        self._process.start()
+        with kept_from_children():
+            self._process.start()
         theirs.close()  # or its end would not be seen here
 
     @property
@@ -230,7 +230,7 @@ class _Process:
 
 def _serve(connection: Connection, job: Job) -> None:
     """Live as a worker process: until nobody is at the other end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the first ends the rest
+    obey_parent_alone()
     try:
         recognizer = job.open()
     except Exception as error:  # noqa: BLE001 - told by the process that has the terminal
@@ -251,12 +251,6 @@ def _sendable(error: Exception) -> AvgnEdgeError:
     if isinstance(error, AvgnEdgeError):
         return error
     return AvgnEdgeError("a worker process", one_line(error), "try --jobs 1")
-
-
-def _hold_signals() -> None:
-    """Keep the signals that end a batch from the processes that this thread starts: they inherit it, for good."""
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _reason(code: int | None) -> tuple[str, str]:

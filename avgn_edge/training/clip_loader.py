@@ -7,6 +7,7 @@ from (seed, epoch): the number of workers, and the batch at which an epoch was r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from avgn_edge.errors import ClipError, DataError
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.media.opening import open_clip
+from avgn_edge.signals import kept_from_children, obey_parent_alone
 from avgn_edge.training.augment import Augmentation, augment_frames, change_gain, mask_spectrograms
 from avgn_edge.training.batch import Batch
 
@@ -260,7 +262,12 @@ def make_loader(
         persistent_workers=workers > 0,
         # DataLoader draws a number at the start of each pass: a resumed epoch must not draw one more than a whole one.
         generator=torch.Generator(),
+        worker_init_fn=_begin_worker,
     )
+
+
+def _begin_worker(_worker: int) -> None:
+    obey_parent_alone()
 
 
 def epoch_batches(loader: DataLoader[Item], epoch: int, start_batch: int = 0) -> Iterator[LoadedBatch]:
@@ -286,8 +293,17 @@ def epoch_batches(loader: DataLoader[Item], epoch: int, start_batch: int = 0) ->
 
 
 def _guarded(loader: DataLoader[Item]) -> Iterator[LoadedBatch]:
+    with worker_deaths():
+        with kept_from_children():
+            batches = iter(loader)
+        yield from batches
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Raise DataError where a worker dies: PyTorch raises RuntimeError then, whatever this process is doing."""
     try:
-        yield from loader
+        yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker (pid"):  # else it is a fault inside a worker
             raise

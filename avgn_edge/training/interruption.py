@@ -11,11 +11,11 @@ class Interruption(Listening):
     """While it is entered, remembers that a signal came, and calls `tell`; a second one raises KeyboardInterrupt.
 
     `patient`: none raises. torchrun passes on what the terminal has sent already, so that each comes twice.
-    Outside the main thread, where signals cannot be had, it remembers nothing.
+    One that is ignored stays so, and outside the main thread, where signals cannot be had, it remembers nothing.
     """
 
     def __init__(self, tell: Callable[[], None], *, patient: bool = False) -> None:
-        super().__init__(ignored=True)
+        super().__init__()
         self.asked = False
         self._tell = tell
         self._patient = patient

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from avgn_edge.errors import DataError
@@ -50,8 +48,7 @@ class LoaderSource:
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch; DataError when no clip of a batch could be read."""
         batches = epoch_batches(self._loader, number, first)
-        with _interrupts_held():  # while worker processes start
-            loaded = next(batches, None)
+        loaded = next(batches, None)
         while loaded is not None:
             for text in (*(failure.error for failure in loaded.failures), *loaded.warnings):
                 if text not in self._told:
@@ -62,20 +59,3 @@ class LoaderSource:
                 raise DataError("a batch", f"none of its clips could be read, among them {names}", "repair them")
             yield loaded.batch
             loaded = next(batches, None)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile, for good; this one gets it afterwards.
-
-    A terminal sends Ctrl-C to all of them. The workers have to live on: the step that runs is finished and saved, and
-    DataLoader ends them itself.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptions import signals_as_usual  # noqa: F401 - a fixture for all tests
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 
 from avgn_edge.bundle.reader import packaged_bundle_path

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from interruptions import await_end, children, started
 
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.terminal.classify import AlignedLines, choose_jobs, classify_batch
@@ -121,52 +120,24 @@ def test_answers_are_not_kept():
     assert 1 <= most <= 2
 
 
-def children(process):
-    """The processes that a process started, and theirs."""
-    own = [
-        int(child) for task in Path(f"/proc/{process}/task").glob("*/children") for child in task.read_text().split()
-    ]
-    return own + [grandchild for child in own for grandchild in children(child)]
-
-
-def await_end(processes):
-    """Wait until none of the processes runs; fail if they live on."""
-    deadline = time.monotonic() + 30
-    while left := [pid for pid in processes if _running(pid)]:
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.05)
-
-
-def _running(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def batch(bundle, media):
     """A command that classifies far more clips than there is time for in two processes."""
     if not Path("/proc/self/task").is_dir():
         pytest.skip("processes are counted as Linux shows them")
     clips = [media / "sound.wav"] * 5000
-    process = subprocess.Popen(
-        [*RUN, *clips, "-m", bundle, "--json", "--jobs", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with started(*RUN[1:], *clips, "-m", bundle, "--json", "--jobs", 2) as process:
+        yield process
 
 
 @pytest.mark.parametrize(
     "end",
-    [lambda pid: os.killpg(pid, signal.SIGINT), lambda pid: os.kill(pid, signal.SIGTERM)],
-    ids=["ctrl-c for all processes", "sigterm for the first"],
+    [
+        lambda pid: os.killpg(pid, signal.SIGINT),
+        lambda pid: os.killpg(pid, signal.SIGTERM),
+        lambda pid: os.kill(pid, signal.SIGTERM),
+    ],
+    ids=["ctrl-c for all processes", "sigterm for all processes", "sigterm for the first"],
 )
 def test_a_signal_keeps_whole_lines_and_leaves_no_process(batch, end):
     first = batch.stdout.readline()

@@ -101,6 +101,13 @@ def test_a_bad_clip_is_one_line(run, bundle, media, name):
     assert re.fullmatch(r"error: .*" + re.escape(name) + r": .+: .+", done.errors[0])
 
 
+def test_an_empty_name_is_no_folder(run, bundle, media):
+    done = run("classify", "", media / "sound.wav", "-m", bundle, "--json")
+    assert (done.code, done.objects[0]["clip"], "label" in done.objects[1]) == (1, "", True)
+    assert "its name is empty" in done.objects[0]["error"]
+    assert "its name is empty" in run("watch", "").errors[0]
+
+
 def test_a_batch_goes_on_after_a_bad_clip(run, bundle, media):
     clips = [media / "empty.mp4", media / "both.mp4", media / "text.mp4", media / "sound.wav"]
     done = run("classify", *clips, "-m", bundle)

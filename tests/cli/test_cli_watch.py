@@ -69,7 +69,8 @@ def test_standard_input_is_watched(run, bundle, stdin):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
-def test_ctrl_c_ends_it_with_what_it_came_to(bundle):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_what_it_came_to(bundle, number):
     receiving, sending = os.pipe()
     command = [sys.executable, "-m", "avgn_edge", "watch", "-", "--json", "--updates", "--threads", "1"]
     with os.fdopen(sending, "wb") as pipe:
@@ -81,7 +82,7 @@ def test_ctrl_c_ends_it_with_what_it_came_to(bundle):
         for line in process.stdout:  # until it is under way; the pipe stays open
             if json.loads(line).get("event") == "update":
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert b"Traceback" not in err

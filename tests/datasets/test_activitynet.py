@@ -104,3 +104,16 @@ def test_what_is_no_json_is_an_error(tmp_path):
             read_dataset(path, tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_dataset(tmp_path / "b.json", tmp_path)
+
+
+def test_blanks_around_a_label_do_not_count_and_other_faults_name_the_video(read):
+    assert read({"a": video("training", "Polo ", "Polo")}).labels == ("Polo",)
+    for label in ("", " ", "Po\u200blo", "x" * 201):
+        with pytest.raises(DataError, match=r"the video a: the label .* cannot be one"):
+            read({"a": video("training", label)})
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "..\\x", "x\0"])
+def test_an_id_that_leads_elsewhere_is_refused(read, name):
+    with pytest.raises(DataError, match="cannot be the name of a file"):
+        read({name: video("training", "Polo")})

@@ -158,7 +158,7 @@ def test_small_classes_are_worth_a_warning():
 def test_a_worker_that_dies_is_an_error(folder, monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
-    from avgn_edge.datasets import checking
+    from avgn_edge import process_pool
 
     class Pool:
         def __init__(self, *_, **__): ...
@@ -171,6 +171,6 @@ def test_a_worker_that_dies_is_an_error(folder, monkeypatch):
         def map(self, *_, **__):
             raise BrokenProcessPool
 
-    monkeypatch.setattr(checking, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(process_pool, "ProcessPoolExecutor", Pool)
     with pytest.raises(DataError, match="worker process died"):
         check(read_dataset(folder({"dog/a.mp4": "whole"})), workers=2)

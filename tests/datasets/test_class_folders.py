@@ -88,3 +88,11 @@ def test_what_is_no_data_set_is_an_error(tmp_path, name, message):
 def test_a_folder_of_videos_goes_with_a_json_only(tmp_path):
     with pytest.raises(DataError, match="leave --videos out"):
         read_dataset(make(tmp_path, "dog/a.mp4"), videos=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["walk ", " walk", "wa\tlk", "x" * 201, "walk\udcff"])
+def test_a_folder_whose_name_no_bundle_takes_for_a_label_is_refused(tmp_path, name):
+    make(tmp_path, "dog/a.mp4", f"{name}/b.mp4")
+    with pytest.raises(DataError, match="cannot be one") as caught:
+        read_dataset(tmp_path)
+    assert ascii(name) in str(caught.value)

@@ -68,6 +68,17 @@ def test_weights_that_are_not_finite_are_refused_and_nothing_is_written(name, va
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"licence": "of\nmine"}, {"licence": ""}, {"name": "a b"}, {"labels": ("walk ", "b")}]
+)
+def test_words_that_no_bundle_takes_are_refused_before_anything_is_computed(tiny_model, tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr(export_module, "export_graph", pytest.fail)
+    labelled = SimpleNamespace(settings=SimpleNamespace(labels=wrong.pop("labels", ("a", "b"))))
+    with pytest.raises(BundleError):
+        export_bundle(labelled, tmp_path / "bundle", **{"name": "fine", **wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_graph_that_differs_from_pytorch_is_refused_and_nothing_is_written(tiny_model, tmp_path, copied):
     other = copy.deepcopy(tiny_model)
     with torch.no_grad():

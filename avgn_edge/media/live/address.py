@@ -44,13 +44,13 @@ class Address:
 
 def address_of(source: str) -> Address:
     """Tell what `source` is: `-`, a url, a camera, or a file. ClipError for what cannot be any."""
-    if not source:
-        raise ClipError("an empty source", "it names nothing", "give a file, a camera or an address")
     if source == "-":
         return Address("standard input", "pipe:0", protocols="pipe", options=dict(_ANALYSIS), live=False, again=False)
     scheme, separator, _ = source.partition("://")
     if separator:
         return _url(source, scheme.lower())
+    if not source:  # which pathlib takes for the folder one is in
+        raise ClipError("a source", "its name is empty", "give a file, a camera, an address or -")
     path = Path(source)
     if sys.platform == "win32" and source.startswith("video="):
         return Address(source, source, "dshow", {"rtbufsize": "64M"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.cores import usable_cores
@@ -12,6 +14,7 @@ from avgn_edge.runtime.engines.ov_session import OvSession
 from avgn_edge.runtime.user_cache import trim, writable_cache
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -136,9 +139,28 @@ def _kind(name: str) -> str:
 
 def _load() -> ModuleType:
     try:
-        import openvino  # noqa: PLC0415  (0.2 s, and the other engine may be the one installed)
+        with _without_telemetry():
+            import openvino  # noqa: PLC0415  (0.2 s, and the other engine may be the one installed)
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "openvino"
         why = "it is not installed" if missing else f"it cannot be imported ({error})"
         raise DeviceError("openvino", why, "pip install 'avgn-edge[openvino]'") from error
     return openvino  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Hide the package through which OpenVINO tells Google Analytics that it is imported, a client's id with it.
+
+    OpenVINO has a stub of its own for where the package is missing, and no setting for it.
+    """
+    package = "openvino_telemetry"
+    before = sys.modules.get(package)
+    sys.modules[package] = None  # type: ignore[assignment] # an import of it fails now
+    try:
+        yield
+    finally:
+        if before is None:
+            sys.modules.pop(package, None)
+        else:
+            sys.modules[package] = before
