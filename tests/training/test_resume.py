@@ -77,7 +77,7 @@ def fault():
         ((1, 0), terminate, (1, 1)),
         ((1, 1), fault, (1, 1)),  # the step is lost, and taken again
     ],
-    ids=str,
+    ids=["ctrl_c", "terminate", "fault"],
 )
 def test_resuming_equals_not_having_stopped(whole, tmp_path, place, how, ends_after):
     output = tmp_path / "a.safetensors"
