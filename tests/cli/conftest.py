@@ -15,6 +15,7 @@ from media_makers import SoundSpec, VideoSpec, tone, write_media
 from avgn_edge.bundle.reader import packaged_bundle_path
 from avgn_edge.cli import main
 from avgn_edge.errors import BundleError
+from avgn_edge.terminal import progress
 
 SHARED_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 
@@ -41,8 +42,9 @@ class Outcome:
 
 
 @pytest.fixture
-def run(capfd):
-    """Run `avgn-edge` with these arguments."""
+def run(capfd, monkeypatch):
+    """Run `avgn-edge` with these arguments; on a slow machine too without the lines that tell of long work."""
+    monkeypatch.setattr(progress, "EVERY_S", 3600.0)
 
     def command(*arguments):
         capfd.readouterr()
