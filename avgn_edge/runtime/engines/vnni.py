@@ -1,0 +1,27 @@
+"""Whether INT8 sums saturate on this CPU: without VNNI, x86 adds two products in 16 bits.
+
+255 · (127 + 127) does not fit. Weights of seven bits would, but rounding MobileNetV2's so changes a tenth of its
+answers, and 1.6 % more than eight bits do with GPTQ; computing eight bits exactly costs time alone. Engines ask here.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+_FIRST_CORE = 16_384
+"""Bytes that hold what the first core can do; the file has as much for every other."""
+_VNNI = re.compile(rb"\bavx(512)?_vnni\b")
+
+
+def saturates() -> bool:
+    """Return whether weights of more than seven bits may come out wrong; True for an x86 CPU that cannot be asked."""
+    if platform.machine().lower() not in {"x86_64", "amd64", "i686", "x86"}:
+        return False
+    try:
+        with CPUINFO.open("rb") as file:
+            return _VNNI.search(file.read(_FIRST_CORE)) is None
+    except OSError:  # not Linux
+        return True
