@@ -27,6 +27,8 @@ from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.models.avgn import AVGN
 from avgn_edge.models.settings import preset
 from avgn_edge.models.weights import load_backbone
+from avgn_edge.runtime.engines import vnni
+from avgn_edge.runtime.engines.ort import QUANTISES_FLOATS
 
 RANGES = 128
 """Photographs that ranges come from; others of the same half find the sensitive nodes."""
@@ -98,7 +100,11 @@ def answers(graph: bytes, frames: NDArray[np.uint8]) -> NDArray[np.intp]:
     """The best class of each frame."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    if vnni.saturates():
+        options.add_session_config_entry(*vnni.EXACT)
+    session = ort.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[QUANTISES_FLOATS]
+    )
     return np.array([int(session.run(["logits"], {"frames": frame[np.newaxis]})[0].argmax()) for frame in frames])
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from avgn_edge.calibration.quantise import Inputs, Quantiser
 from avgn_edge.errors import DataError
+from avgn_edge.runtime.engines import vnni
+from avgn_edge.runtime.engines.ort import QUANTISES_FLOATS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +107,11 @@ class _Judge:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        if vnni.saturates():
+            options.add_session_config_entry(*vnni.EXACT)
+        session = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[QUANTISES_FLOATS]
+        )
         runs = [session.run(None, dict(inputs)) for inputs in self._inputs]
         return [np.stack([run[at] for run in runs]) for at in range(len(runs[0]))]
 

@@ -57,7 +57,7 @@ def made(quantisers):
 def run(graph, inputs, optimised=None):
     options = ort.SessionOptions()
     if vnni.saturates():
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.add_session_config_entry(*vnni.EXACT)
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     if optimised is not None:

@@ -84,8 +84,8 @@ def test_sums_of_bytes_are_exact_on_this_cpu(device, largest, tmp_path):
 
 def test_onnx_runtime_is_told_to_be_exact_where_sums_would_saturate(without_vnni, monkeypatch):
     pytest.importorskip("onnxruntime")
-    key = "session.x64quantprecision"
-    assert open_engine("cpu")._options().get_session_config_entry(key) == "1"
+    key, value = vnni.EXACT
+    assert open_engine("cpu")._options().get_session_config_entry(key) == value
     monkeypatch.setattr(vnni, "saturates", lambda: False)  # there the exact way is the slower one
     with pytest.raises(RuntimeError):
         open_engine("cpu")._options().get_session_config_entry(key)

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
+EXACT = ("session.x64quantprecision", "1")
+"""The setting of an ONNX Runtime session that computes them exactly; where nothing saturates it is the slower way."""
 _FIRST_CORE = 16_384
 """Bytes that hold what the first core can do; the file has as much for every other."""
 _VNNI = re.compile(rb"\bavx(512)?_vnni\b")
