@@ -87,6 +87,8 @@ class Settings:
         counts = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
         if not all(type(count) is int for count in counts.values()):
             raise ValueError("sizes and counts must be whole numbers")
+        if not min(self.audio_width, self.global_width, self.local_width) > 0:
+            raise ValueError("widths must be positive")
         if max(self.saliency_layers, self.aespa_layers) > MOST_LAYERS or max(counts.values()) > WIDEST:
             raise ValueError(f"no network has more than {MOST_LAYERS} layers or {WIDEST} channels in one place")
         for value, known in (

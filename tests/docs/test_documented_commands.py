@@ -94,7 +94,7 @@ def run(script, folder):
         env={**os.environ, "PATH": beside},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=280,
         check=False,
     )
@@ -122,7 +122,7 @@ def test_blocks_that_are_not_run_say_why():
 
 def _options(*command):
     shown = subprocess.run(
-        [sys.executable, "-m", "avgn_edge", *command, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "avgn_edge", *command, "--help"], capture_output=True, encoding="utf-8", check=True
     ).stdout
     return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", shown))
 
