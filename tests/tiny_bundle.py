@@ -28,7 +28,7 @@ def write_clips(folder: Path) -> Path:
     for at in range(6):
         video = VideoSpec(times=[i / 5 + at / 100 for i in range(8)], size=(64, 48), gop=1, b_frames=0)
         write_media(folder / f"{at}.mp4", video, SoundSpec(tone(200 + 150 * at, 1.6, 16_000), rate=16_000))
-    with (folder / "labels.csv").open("w", newline="") as file:
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("path", "label"))
         rows.writerows((f"{at % 6}.mp4", LABELS[at % len(LABELS)]) for at in range(CLIPS))
