@@ -67,9 +67,9 @@ def test_every_file_that_is_asked_for_is_written_and_says_the_same(run, minute, 
     )
     assert code == 0
     segments = json.loads(out)["segments"]
-    rows = list(csv.DictReader(names["csv"].open()))
+    rows = list(csv.DictReader(names["csv"].open(encoding="utf-8")))
     assert [float(row["start_s"]) for row in rows] == pytest.approx([s["start_s"] for s in segments], abs=1e-3)
-    assert names["edl"].read_text().count("* FROM CLIP NAME: minute.mp4") == len(segments)
+    assert names["edl"].read_text(encoding="utf-8").count("* FROM CLIP NAME: minute.mp4") == len(segments)
     assert names["png"].read_bytes()[:4] == b"\x89PNG"
     cuts = sorted(str(path) for path in (tmp_path / "deep" / "cuts").iterdir())
     assert cuts == [segment["clip"]["file"] for segment in segments]

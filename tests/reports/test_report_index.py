@@ -50,7 +50,7 @@ def test_an_index_has_what_earlier_runs_wrote_and_drops_what_is_gone(recognizer,
 
 def test_pages_that_are_none_of_ours_or_cut_off_are_left_out(recognizer, clip, tmp_path):
     classify_and_report(recognizer, str(clip), tmp_path, "none")
-    text = (tmp_path / page_name(str(clip))).read_text()
+    text = (tmp_path / page_name(str(clip))).read_text(encoding="utf-8")
     (tmp_path / "cut.html").write_text(text[:300])
     (tmp_path / "mine.html").write_text("<p>hello")
     (tmp_path / "odd.html").write_text('<meta name="avgn-edge-row" content="{&quot;clip&quot;: 3}">')

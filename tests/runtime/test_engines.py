@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import locale
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 
 from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines import probe
+from avgn_edge.runtime.engines import ov, probe
 
 ENGINES = {"cpu": "onnxruntime", "openvino:CPU": "openvino"}
 
@@ -409,3 +410,18 @@ def test_openvino_uses_the_threads_it_is_given_and_never_bf16(asked, probe_path,
     assert kept[0].get_property("INFERENCE_NUM_THREADS") == asked
     assert kept[0].get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     assert kept[0].get_property("ENABLE_CPU_PINNING") == (asked >= usable_cores())
+
+
+def test_the_locale_is_as_before_when_the_last_compiling_ends():
+    """Two at once as OpenVINO leaves them: each sets "C", and sets back what it found."""
+    before = locale.setlocale(locale.LC_ALL)
+    keeper = ov.LocaleKeeper()
+    try:
+        with keeper:
+            locale.setlocale(locale.LC_ALL, "C")
+            with keeper:
+                assert locale.setlocale(locale.LC_ALL) == "C"
+            assert locale.setlocale(locale.LC_ALL) == "C"
+        assert locale.setlocale(locale.LC_ALL) == before
+    finally:
+        locale.setlocale(locale.LC_ALL, before)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import locale
 import sys
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.cores import usable_cores
@@ -22,6 +24,34 @@ if TYPE_CHECKING:
 
 MOST_CACHE_BYTES = 512 * 2**20
 """Of compiled graphs, each as large as its weights: some fifty of MobileNetV2, with those of bundles that are gone."""
+
+
+class LocaleKeeper:
+    """Around whatever may set the process's locale to "C", in several threads at once: the last to leave sets it back.
+
+    OpenVINO does so while it compiles and then sets back what it found, which is "C" where another thread compiled.
+    Left so, every file that the program opens afterwards without naming an encoding would be read as ASCII.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before = ""
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = locale.setlocale(locale.LC_ALL)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and locale.setlocale(locale.LC_ALL) == "C":
+                locale.setlocale(locale.LC_ALL, self._before)
+
+
+_LOCALE = LocaleKeeper()  # of the process, as the locale is
 
 
 class OvEngine:
@@ -81,10 +111,11 @@ class OvEngine:
         # is compiled again, and so is one whose cache was cut short. f_L takes 99 ms to compile, 47 ms from the cache.
         cache = writable_cache("openvino")
         try:
-            if cache is None:
-                compiled = self._core.compile_model(model, self._target, config)
-            else:
-                compiled = self._compile_with_cache(model, config, cache)
+            with _LOCALE:
+                if cache is None:
+                    compiled = self._core.compile_model(model, self._target, config)
+                else:
+                    compiled = self._compile_with_cache(model, config, cache)
             used = compiled.get_property("EXECUTION_DEVICES")
         except RuntimeError as error:
             raise DeviceError(self.device, f"it cannot compile {name} ({error})", advice) from error
