@@ -4,8 +4,6 @@ BIN := .venv/bin
 SAMPLE := avgn_edge/packaged/sample.mp4
 # A file's tests stay in one process, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
-# These send signals to their own process, after which a worker of pytest-xdist may be gone: the cause is not found yet.
-SIGNALLED := tests/cli/test_cli_train.py tests/training/test_resume.py tests/test_signals.py
 
 .PHONY: demo test test-all lint types check lock clean
 
@@ -13,8 +11,7 @@ demo: .venv/.demo
 	@$(BIN)/avgn-edge classify $(SAMPLE)
 
 test: .venv/.test
-	$(PYTEST) $(addprefix --ignore=,$(SIGNALLED))
-	$(BIN)/python -m pytest $(SIGNALLED)
+	$(PYTEST)
 
 # What is dear besides: real presets, trainings as documented, every command of the guides, damaged files.
 test-all: test

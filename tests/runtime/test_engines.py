@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import locale
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -425,3 +426,23 @@ def test_the_locale_is_as_before_when_the_last_compiling_ends():
         assert locale.setlocale(locale.LC_ALL) == before
     finally:
         locale.setlocale(locale.LC_ALL, before)
+
+
+def test_a_signal_is_survived_after_engines_are_gone():
+    """OpenVINO's Cores, ended in the order in which they began, leave a thread no stack for its signals."""
+    pytest.importorskip("openvino")
+    code = """
+import os, signal
+from avgn_edge.runtime.devices import open_engine
+from avgn_edge.runtime.engines import probe
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+engines = [open_engine("openvino:AUTO"), open_engine("openvino:CPU")]
+for engine in engines:
+    engine._core.get_property("CPU", "FULL_DEVICE_NAME")
+del engine
+while engines:
+    del engines[0]
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

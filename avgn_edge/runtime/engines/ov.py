@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import sys
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,7 @@ class OvEngine:
     def __init__(
         self, target: str = "CPU", *, threads: int | None = None, asked: str = "", notes: tuple[str, ...] = ()
     ) -> None:
-        openvino = _load()
-        self._core: Any = openvino.Core()
+        self._core = _core()
         self._threads = threads or usable_cores()
         if target == "AUTO":
             target = self._chosen_by_auto()
@@ -169,6 +169,17 @@ def version() -> str:
 def _kind(name: str) -> str:
     """Return "GPU" of "GPU", "GPU.1" and "(GPU)"."""
     return name.strip("()").split(".")[0]
+
+
+@cache
+def _core() -> Any:  # noqa: ANN401 - OpenVINO's classes have no types
+    """Return the process's one Core, which lives as long as it does.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, which goes with the Core, and then sets back the
+    one from before. Of two Cores that go in the order in which they came, the second sets back what the first has
+    unmapped: the next signal, Ctrl-C for one, ends the process without a word.
+    """
+    return _load().Core()
 
 
 def _load() -> ModuleType:
