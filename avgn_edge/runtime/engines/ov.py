@@ -61,7 +61,7 @@ class OvEngine:
     def __init__(
         self, target: str = "CPU", *, threads: int | None = None, asked: str = "", notes: tuple[str, ...] = ()
     ) -> None:
-        self._core = _core()
+        self._core = _core(_load())
         self._threads = threads or usable_cores()
         if target == "AUTO":
             target = self._chosen_by_auto()
@@ -172,14 +172,14 @@ def _kind(name: str) -> str:
 
 
 @cache
-def _core() -> Any:  # noqa: ANN401 - OpenVINO's classes have no types
+def _core(openvino: ModuleType) -> Any:  # noqa: ANN401 - OpenVINO's classes have no types
     """Return the process's one Core, which lives as long as it does.
 
     Its CPU plugin gives the thread that loads it a stack for signals, which goes with the Core, and then sets back the
     one from before. Of two Cores that go in the order in which they came, the second sets back what the first has
     unmapped: the next signal, Ctrl-C for one, ends the process without a word.
     """
-    return _load().Core()
+    return openvino.Core()
 
 
 def _load() -> ModuleType:
