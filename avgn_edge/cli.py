@@ -173,6 +173,7 @@ def classify(
 
     To go on where a long batch stopped: avgn-edge classify -r clips --json --skip-done done.jsonl >> done.jsonl
     """
+    from avgn_edge.runtime.options import Options
     from avgn_edge.terminal.classify import AlignedLines, JsonLines, classify_batch, tell_request
     from avgn_edge.terminal.clips import gather
     from avgn_edge.terminal.job import Job
@@ -187,13 +188,15 @@ def classify(
         device,
         precision,
         threads,
-        budget,
-        sampling.value,
-        top=top or (5 if as_json else 1),
-        exit_risk=exit_risk,
-        average=average,
-        report=report,
-        hwaccel=hwaccel,
+        Options.of(
+            budget,
+            top=top or (5 if as_json else 1),
+            sampling=sampling.value,
+            exit_risk=exit_risk,
+            average=average,
+        ),
+        report,
+        hwaccel,
     )
     done: frozenset[str] = frozenset()
     if skip is not None:
@@ -201,9 +204,9 @@ def classify(
 
         done = skip_done(skip, as_json=as_json)
     with job.open() as recognizer:
-        chosen = job.check(recognizer)
+        chosen = recognizer.strategy(job.options)
         batch = gather(clips, recursive=recursive, done=done)
-        tell_request(chosen, exit_risk)
+        tell_request(chosen)
         writer = JsonLines() if as_json else AlignedLines(batch, recognizer.labels, told=chosen.notes)
         with Indexed(writer, report) as told:
             code = classify_batch(batch, job, recognizer, jobs=jobs, writer=told, debug=context.obj)
@@ -359,16 +362,14 @@ def evaluate(
         found = measuring.read_clips(data, videos, split)
         rows: list[Row] = []
         details: list[Details] = []
-        requests = measuring.requests(budget or [], average or [], exit_risk)
+        requests = measuring.requests(budget or [], average or [], exit_risk, sampling.value)
         detailed = None if report is None else details.append
-        for row in measuring.evaluate_requests(
-            recognizer, found, requests, sampling.value, mistakes=worst, detailed=detailed
-        ):
+        for row in measuring.evaluate_requests(recognizer, found, requests, mistakes=worst, detailed=detailed):
             rows.append(row)
             if as_json:
                 lines.json_line(row.to_dict())
         if report is not None:
-            written = measuring.write_report(recognizer, rows, details, requests, sampling.value, report)
+            written = measuring.write_report(recognizer, rows, details, requests, report)
             lines.note(f"report: {written}")
     if not as_json:
         for line in measuring.as_text(rows):
@@ -506,19 +507,19 @@ def bench(
 ) -> None:
     """Tell where the time goes: decoding, front end, each graph, orchestration; medians of several runs."""
     from avgn_edge.runtime.bench import bench as run_bench
-    from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.options import Options
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.terminal import bench as telling
 
     telling.check_request(clip, save=save)
-    asked = Budget.parse(budget)
+    options = Options.of(budget, sampling=sampling.value)
     with Recognizer.open(model, device, precision, threads=threads) as recognizer:
-        recognizer.check_budget(asked)
+        recognizer.strategy(options)
         if save:
             lines.note(f"device profile: {telling.save_profile(recognizer)}")
         if clip is None:
             return
-        done = run_bench(recognizer, clip, asked, sampling=sampling.value)
+        done = run_bench(recognizer, clip, options)
     if as_json:
         lines.json_line(done.to_dict())
         return

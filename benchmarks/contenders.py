@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from avgn_edge.runtime.bench import ORCHESTRATION, bench
-from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.profile import made_inputs
 from benchmarks import plain
 from benchmarks.obvious import FRAMES, SOUND, Pipeline
@@ -59,7 +59,7 @@ class Ours:
 
     def orchestration(self, path: Path, repeats: int) -> tuple[float, dict[str, float]]:
         """Return the share of a run that is neither decoding, front end nor a graph, and the ms of each stage."""
-        done = bench(self.recognizer, str(path), Budget.parse(self.budget), repeats=repeats)
+        done = bench(self.recognizer, str(path), Options.of(self.budget), repeats=repeats)
         stages = {stage.name: stage.ms for stage in done.stages}
         return stages.get(ORCHESTRATION, 0.0) / done.total_ms, stages
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from avgn_edge.bundle.manifest import GRAPHS, TensorSpec
+from avgn_edge.bundle.manifest import TensorSpec
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.graphs import Sessions
@@ -43,16 +43,21 @@ ITEMS = 2
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor as QEMU names it; an ARM one as /proc/cpuinfo describes it, which ONNX Runtime reads."""
+    """A processor as QEMU names it, and as /proc/cpuinfo describes it, which ONNX Runtime and this package read.
+
+    QEMU shows a program this machine's, unless it is given another.
+    """
 
     qemu: str
+    features: str
     part: str = ""
+    """ARM's number of it; "" for x86."""
     variant: str = ""
-    features: str = ""
 
     def cpuinfo(self) -> str:
         """The file for as many cores as this machine has."""
-        fields = {
+        x86 = {"model name": self.qemu, "flags": self.features}
+        arm = {
             "BogoMIPS": "108.00",
             "Features": self.features,
             "CPU implementer": "0x41",
@@ -61,19 +66,19 @@ class Processor:
             "CPU part": self.part,
             "CPU revision": "1",
         }
-        cores = ({"processor": str(core), **fields} for core in range(os.cpu_count() or 1))
+        cores = ({"processor": str(core), **(arm if self.part else x86)} for core in range(os.cpu_count() or 1))
         return "".join("".join(f"{name}\t: {value}\n" for name, value in core.items()) + "\n" for core in cores)
 
 
 PROCESSORS = {
     "cortex-a76": Processor(  # Raspberry Pi 5
         "cortex-a76",
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
         "0xd0b",
         "0x4",
-        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
     ),
-    "cortex-a72": Processor("cortex-a72", "0xd08", "0x0", "fp asimd evtstrm crc32 cpuid"),  # Raspberry Pi 4
-    "haswell": Processor("Haswell"),
+    "cortex-a72": Processor("cortex-a72", "fp asimd evtstrm crc32 cpuid", "0xd08", "0x0"),  # Raspberry Pi 4
+    "haswell": Processor("Haswell", "fpu sse4_1 sse4_2 fma f16c bmi1 bmi2 avx avx2"),
 }
 
 
@@ -113,7 +118,7 @@ def write_answers(folder: Path, bundles: Iterable[Path], clips: Sequence[Path]) 
                     clips_told.append({"bundle": str(path), "precision": precision, "clip": clip.name, "told": told})
             sessions = Sessions(bundle, engine, precision, threads=1)
             rng = np.random.default_rng(0)
-            for graph in GRAPHS:
+            for graph in bundle.manifest.graph_names:
                 inputs = {spec.name: _made(spec, rng) for spec in bundle.manifest.graphs["fp32"][graph].inputs}
                 for name, value in sessions.get(graph).run(inputs).items():
                     outputs[f"{at}/{precision}/{graph}/{name}"] = value
@@ -169,14 +174,15 @@ def _essence(told: dict[str, Any]) -> tuple[object, ...]:
 def _interpreter(processor: Processor, work: Path) -> tuple[list[str], dict[str, str]]:
     """The command that runs Python on a processor, and what its environment needs."""
     qemu = _qemu(work)
-    if not processor.part:
-        return [str(qemu / "qemu-x86_64-static"), "-cpu", processor.qemu, sys.executable], {}
-    root, site = _arm(work)
-    (root / "proc").mkdir(exist_ok=True)
+    root, site = _arm(work) if processor.part else (work / "x86", None)
+    (root / "proc").mkdir(parents=True, exist_ok=True)
     (root / "proc" / "cpuinfo").write_text(processor.cpuinfo())
+    emulator = qemu / f"qemu-{'x86_64' if site is None else 'aarch64'}-static"
+    command = [str(emulator), "-cpu", processor.qemu, "-L", str(root)]
+    if site is None:
+        return [*command, sys.executable], {}
     python = next((root / "usr" / "bin").glob("python3.[0-9]*"))
-    command = [str(qemu / "qemu-aarch64-static"), "-cpu", processor.qemu, "-L", str(root), str(python)]
-    return command, {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
+    return [*command, str(python)], {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
 
 
 def _qemu(work: Path) -> Path:

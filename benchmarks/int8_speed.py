@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.architectures.avgn.spec import GRAPHS
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.graphs import Sessions

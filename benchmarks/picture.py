@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.evaluation.plot import FAINT, INK
-from avgn_edge.runtime.bench import STAGES
+from avgn_edge.runtime.bench import STAGES, stage_name
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN
 from avgn_edge.whole_file import whole
 from benchmarks.report import WITHIN, ClipRows, Report, Row
@@ -24,7 +24,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "opening, frames": (STAGES[OPEN], STAGES[DECODE]),
     "sound": (STAGES[DECODE_AUDIO],),
     "log-mel": (STAGES[FRONT_END],),
-    "graphs": tuple(STAGES[graph] for graph in GRAPHS),
+    "graphs": tuple(map(stage_name, GRAPHS)),
 }
 """Stages of ours that are drawn as one; orchestration is the rest."""
 REST = "orchestration"

@@ -10,6 +10,7 @@ import numpy as np
 from network_makers import LABELS, REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, fake_manifest, hearing
 from numpy.typing import NDArray
 
+from avgn_edge.architectures.avgn.spec import ARCHITECTURE
 from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.calibration.remembering import RememberedClip, RememberingSessions
@@ -39,7 +40,9 @@ def recognizer_of(manifest: Manifest) -> Recognizer:
 def rows_of(manifest: Manifest, clips: Sequence[FakeClip], grid: Sequence[int]) -> list[dict[int, Row]]:
     """How the answers to the clips form, by number of glances, as calibration finds it out."""
     sessions = Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    return [answers(manifest, RememberingSessions(sessions), RememberedClip(clip), grid) for clip in clips]
+    return [
+        answers(manifest, RememberingSessions(sessions, ARCHITECTURE), RememberedClip(clip), grid) for clip in clips
+    ]
 
 
 def trajectories_of(rows: Sequence[Mapping[int, Row]], glances: int, task: str = "single-label") -> Trajectories:

@@ -19,8 +19,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.architectures.avgn.spec import GRAPHS, AvgnSettings
 from avgn_edge.bundle.exits import ExitSettings
-from avgn_edge.bundle.manifest import GRAPHS, GraphCost, GraphFile, Manifest, RuntimeSettings, TensorSpec
+from avgn_edge.bundle.manifest import GraphCost, GraphFile, Manifest, TensorSpec
 from avgn_edge.media.arrays import ArrayClip
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.engines.engine import DeviceReport
@@ -357,7 +358,7 @@ def fake_manifest(
         labels=LABELS,
         task=task,
         licence="none",
-        settings=RuntimeSettings(
+        settings=AvgnSettings(
             patch_size=96,
             glances=glances,
             looks=looks,

@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from avgn_edge.bundle import _fields as check
-from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings, OperatingPoint
+from avgn_edge.bundle.architecture import architecture, known
+from avgn_edge.bundle.exits import ExitSettings, OperatingPoint
 from avgn_edge.labels import MOST as MOST_LABELS
 from avgn_edge.labels import fault as label_fault
 from avgn_edge.media.order import GLANCE_ORDER
@@ -21,10 +22,10 @@ from avgn_edge.media.order import GLANCE_ORDER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from avgn_edge.bundle.architecture import Architecture
+
 SCHEMA_VERSION = 1
-ARCHITECTURES = ("avgn",)
 TASKS = ("single-label", "multi-label")
-GRAPHS = ("audio_encoder", "global_encoder", "saliency", "spatial", "local_encoder", "classifier")
 PRECISIONS = ("fp32", "fp16", "int8")
 INT8_VARIANTS = ("u8s8", "s8s8", "symmetric")
 """Devices differ in the INT8 they take: x86 CPUs and OpenVINO, ARM CPUs, TensorRT. `graphs` holds the first."""
@@ -85,33 +86,33 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class RuntimeSettings:
-    """Sizes the step loop needs: patch side in pixels, default T_G and k, widths of features and recurrent states."""
+class NetworkSettings:
+    """What a policy needs to know of its network; each network adds to it. Here are the dials that all have."""
 
-    patch_size: int
     glances: int
+    """Whole frames to see before anything is looked at closely, by default: AVGN's T_G."""
     looks: int
-    audio_dim: int
-    global_dim: int
-    local_dim: int
-    policy_state: int
-    classifier_state: int
+    """Steps after them, at most, by default: AVGN's k."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return dict(vars(self))
 
     @classmethod
-    def from_dict(cls, value: object, path: str = "settings") -> RuntimeSettings:
+    def from_dict(cls, value: object, path: str = "settings") -> NetworkSettings:
         """Check and read the JSON form."""
-        widths = ("audio_dim", "global_dim", "local_dim", "policy_state", "classifier_state")
-        got = check.fields(value, path, ("patch_size", "glances", "looks", *widths))
-        return cls(
-            patch_size=check.integer(got["patch_size"], f"{path}.patch_size", 1, MAX_SIDE),
-            glances=check.integer(got["glances"], f"{path}.glances", 0, MAX_MOMENTS),
-            looks=check.integer(got["looks"], f"{path}.looks", 1, MAX_MOMENTS),
-            **{name: check.integer(got[name], f"{path}.{name}", 1, MAX_WIDTH) for name in widths},
-        )
+        return cls(**cls.dials(check.fields(value, path, ("glances", "looks")), path))
+
+    @staticmethod
+    def dials(got: Mapping[str, Any], path: str) -> dict[str, int]:
+        """Check and read the fields that all networks have."""
+        return {
+            "glances": check.integer(got["glances"], f"{path}.glances", 0, MAX_MOMENTS),
+            "looks": check.integer(got["looks"], f"{path}.looks", 1, MAX_MOMENTS),
+        }
+
+    def check(self, given: Preprocessing) -> None:
+        """Refuse values that do not fit the preprocessing."""
 
 
 @dataclass(frozen=True)
@@ -210,16 +211,17 @@ class GraphCost:
 class Manifest:
     """Everything a bundle says about itself.
 
-    `graphs` is precision → graph → file, with all six graphs for each precision. `int8_variants` is variant → graph →
-    file, of the graphs that differ from those of "u8s8", which `graphs` holds. `cost` is graph → price, the same for
-    every precision. `calibration` is a record of bounded size: on what, and how, the bundle was calibrated.
+    `graphs` is precision → graph → file, with all graphs of the architecture for each precision. `int8_variants` is
+    variant → graph → file, of the graphs that differ from those of "u8s8", which `graphs` holds. `cost` is graph →
+    price, the same for every precision. `calibration` is a record of bounded size: on what, and how, the bundle was
+    calibrated.
     """
 
     name: str
     labels: tuple[str, ...]
     task: Literal["single-label", "multi-label"]
     licence: str
-    settings: RuntimeSettings
+    settings: NetworkSettings
     graphs: Mapping[str, Mapping[str, GraphFile]]
     cost: Mapping[str, GraphCost]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -230,6 +232,11 @@ class Manifest:
     provenance: Mapping[str, str] = field(default_factory=dict)
     architecture: str = "avgn"
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def graph_names(self) -> tuple[str, ...]:
+        """The architecture's graphs, those needed first in front."""
+        return architecture(self.architecture).names
 
     def graph_file(self, precision: str, graph: str, variant: str = "u8s8") -> GraphFile | None:
         """The file of a graph for what computes it; None for an INT8 variant that the bundle does not hold."""
@@ -292,20 +299,21 @@ class Manifest:
         more = ("graphs", "cost", "exits", "calibration", "operating_points", "provenance")
         got = check.fields(value, "manifest", (*names, *more), ("int8_variants",))  # older ones have no variants
         calibration = got["calibration"]
-        graphs = _graphs(got["graphs"])
+        network = _architecture(got["architecture"])
+        graphs = _graphs(got["graphs"], network.names)
         points = check.sequence(got["operating_points"], "operating_points", 0, 1000)
         manifest = cls(
             schema_version=SCHEMA_VERSION,
             name=_name(got["name"], "name"),
-            architecture=check.choice(got["architecture"], "architecture", ARCHITECTURES),
+            architecture=network.name,
             labels=_labels(got["labels"]),
             task=cast("Literal['single-label', 'multi-label']", check.choice(got["task"], "task", TASKS)),
             licence=check.text(got["licence"], "licence", MAX_NOTE),
             preprocessing=Preprocessing.from_dict(got["preprocessing"]),
-            settings=RuntimeSettings.from_dict(got["settings"]),
+            settings=network.settings.from_dict(got["settings"]),
             graphs=graphs,
-            int8_variants=_variants(got.get("int8_variants", {}), graphs),
-            cost=_costs(got["cost"]),
+            int8_variants=_variants(got.get("int8_variants", {}), graphs, network.names),
+            cost=_costs(got["cost"], network.names),
             exits=ExitSettings.from_dict(got["exits"], tuple(graphs)),
             calibration=None if calibration is None else check.record(calibration, "calibration"),
             operating_points=tuple(
@@ -339,10 +347,7 @@ def _check_version(value: object) -> None:
 def _check_together(manifest: Manifest) -> None:
     """Check the values that limit one another."""
     settings, preprocessing = manifest.settings, manifest.preprocessing
-    if settings.patch_size > preprocessing.frame_size:
-        check.refuse(
-            "settings.patch_size", f"{settings.patch_size} is more than {preprocessing.frame_size}, the frame's"
-        )
+    settings.check(preprocessing)
     counts = [("settings.glances", settings.glances), ("settings.looks", settings.looks)]
     for at, point in enumerate(manifest.operating_points):
         path = f"operating_points[{at}]"
@@ -362,9 +367,10 @@ def _check_together(manifest: Manifest) -> None:
         for at, point in enumerate(manifest.operating_points)
         if point.thresholds is not None
     ]
+    most = architecture(manifest.architecture).steps(preprocessing.moments)
     for path, values in steps:
-        if len(values) > FIRST_LOOK + preprocessing.moments:
-            check.refuse(path, f"{len(values)} steps, where a clip has {FIRST_LOOK + preprocessing.moments} at most")
+        if len(values) > most:
+            check.refuse(path, f"{len(values)} steps, where a clip has {most} at most")
     for precision in manifest.graphs:
         limits = [one for one in manifest.operating_points if one.precision == precision and one.thresholds is None]
         for sooner, later in pairwise(limits):
@@ -417,7 +423,7 @@ def _specs(value: object, path: str) -> tuple[TensorSpec, ...]:
     return specs
 
 
-def _graphs(value: object) -> dict[str, dict[str, GraphFile]]:
+def _graphs(value: object, names: tuple[str, ...]) -> dict[str, dict[str, GraphFile]]:
     by_precision = check.fields(value, "graphs", (), PRECISIONS)
     if not by_precision:
         check.refuse("graphs", "no precision")
@@ -425,23 +431,30 @@ def _graphs(value: object) -> dict[str, dict[str, GraphFile]]:
     for precision in PRECISIONS:
         if precision in by_precision:
             path = f"graphs.{precision}"
-            graphs = check.fields(by_precision[precision], path, GRAPHS)
-            result[precision] = {name: GraphFile.from_dict(graphs[name], f"{path}.{name}") for name in GRAPHS}
+            graphs = check.fields(by_precision[precision], path, names)
+            result[precision] = {name: GraphFile.from_dict(graphs[name], f"{path}.{name}") for name in names}
     return result
 
 
-def _variants(value: object, graphs: Mapping[str, object]) -> dict[str, dict[str, GraphFile]]:
+def _variants(value: object, graphs: Mapping[str, object], names: tuple[str, ...]) -> dict[str, dict[str, GraphFile]]:
     variants = check.fields(value, "int8_variants", (), INT8_VARIANTS[1:])
     if variants and "int8" not in graphs:
         check.refuse("int8_variants", "given without graphs in int8")
     result = {}
     for variant, files in variants.items():
         path = f"int8_variants.{variant}"
-        named = check.fields(files, path, (), GRAPHS)
+        named = check.fields(files, path, (), names)
         result[variant] = {name: GraphFile.from_dict(named[name], f"{path}.{name}") for name in named}
     return result
 
 
-def _costs(value: object) -> dict[str, GraphCost]:
-    costs = check.fields(value, "cost", GRAPHS)
-    return {name: GraphCost.from_dict(costs[name], f"cost.{name}") for name in GRAPHS}
+def _costs(value: object, names: tuple[str, ...]) -> dict[str, GraphCost]:
+    costs = check.fields(value, "cost", names)
+    return {name: GraphCost.from_dict(costs[name], f"cost.{name}") for name in names}
+
+
+def _architecture(value: object) -> Architecture:
+    try:
+        return architecture(check.text(value, "architecture", 100))
+    except KeyError:
+        check.refuse("architecture", f"{check.shown(value)} is not one of {', '.join(known())}")

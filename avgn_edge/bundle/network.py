@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from avgn_edge.bundle.manifest import GraphFile, Manifest, TensorSpec
+    from avgn_edge.bundle.architecture import Expected
+    from avgn_edge.bundle.manifest import GraphFile, TensorSpec
     from avgn_edge.bundle.reader import Bundle
     from avgn_edge.bundle.scan import Signature, Tensor
 
-    Expected = tuple[str, tuple[int | str, ...]]  # type and shape; a size that is a name is the same wherever it stands
 
 AGAIN = "export the bundle again"
 MELS = (1, 96, 64)
@@ -43,7 +44,7 @@ def check_described(real: Signature, described: GraphFile, name: str) -> None:
 def check_network(bundle: Bundle) -> None:
     """BundleError where the declared graphs are not those of a network of the manifest's labels and settings."""
     manifest = bundle.manifest
-    expected = _network(manifest)
+    expected = architecture(manifest.architecture).signatures(manifest)
     folders = {**manifest.graphs, **{f"int8-{name}": files for name, files in manifest.int8_variants.items()}}
     for folder, files in folders.items():
         known: dict[str, int | str] = {}
@@ -52,55 +53,6 @@ def check_network(bundle: Bundle) -> None:
             inputs, outputs = expected[graph]
             _check(where, "input", described.inputs, inputs, known, exactly=True)
             _check(where, "output", described.outputs, outputs, known, exactly=False)
-
-
-def _network(manifest: Manifest) -> dict[str, tuple[dict[str, Expected], dict[str, Expected]]]:
-    """Graph → its inputs and its outputs by name."""
-    sizes, given, labels = manifest.settings, manifest.preprocessing, len(manifest.labels)
-    moments, frame, patch = given.moments, given.frame_size, sizes.patch_size
-
-    def floats(*shape: int | str) -> Expected:
-        return "float32", shape
-
-    flags: Expected = "bool", (moments,)
-    heard = {"audio": floats(moments, sizes.audio_dim), "heard": flags}
-    policy, pooled = floats(1, sizes.policy_state), floats(1, sizes.classifier_state)
-    return {
-        "audio_encoder": (
-            {"spectrograms": floats(ITEMS, *MELS)},
-            {"features": floats(ITEMS, sizes.audio_dim), "logits": floats(1, labels)},
-        ),
-        "global_encoder": (
-            {"frames": ("uint8", (ITEMS, frame, frame, 3))},
-            {
-                "feature_map": floats(ITEMS, sizes.global_dim, "rows", "columns"),
-                "features": floats(ITEMS, sizes.global_dim),
-                "logits": floats(ITEMS, labels),
-            },
-        ),
-        "saliency": (
-            {"visual": floats(moments, sizes.global_dim), "glanced": flags, **heard},
-            {"saliency": floats(moments)},
-        ),
-        "spatial": (
-            {"feature_map": floats(1, sizes.global_dim, "rows", "columns"), **heard, "state": policy},
-            {"top_left": floats(1, 2), "next_state": policy},
-        ),
-        "local_encoder": (
-            {"patches": floats(ITEMS, patch, patch, 3)},
-            {"features": floats(ITEMS, sizes.local_dim)},
-        ),
-        "classifier": (
-            {
-                "visual": floats(1, sizes.global_dim),
-                "local": floats(1, sizes.local_dim),
-                **heard,
-                "state": pooled,
-                "seen": ("int64", (1,)),
-            },
-            {"logits": floats(1, labels), "next_state": pooled, "moment_logits": floats(1, labels)},
-        ),
-    }
 
 
 def _check(

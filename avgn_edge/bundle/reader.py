@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avgn_edge.arguments import shown
-from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.network import check_described
 from avgn_edge.bundle.scan import check_self_contained
 from avgn_edge.errors import BundleError
@@ -83,12 +83,12 @@ class Bundle:
         """
         variants = ("u8s8", *self.manifest.int8_variants) if variant is None else (variant,)
         for one in variants:
-            for graph in GRAPHS:
+            for graph in self.manifest.graph_names:
                 self.graph_bytes_path(precision, graph, one)
 
     def graph_bytes_path(self, precision: str, graph: str, variant: str = "u8s8") -> Path:
         """Return where a graph's ONNX file lies, its bytes checked; `variant` is which INT8 the device computes."""
-        if precision not in self.manifest.graphs or graph not in GRAPHS:
+        if precision not in self.manifest.graphs or graph not in self.manifest.graph_names:
             held = ", ".join(self.precisions)
             raise BundleError(str(self.path), f"no graph {graph!r} in {precision!r}", f"choose a precision of {held}")
         described = self.manifest.graph_file(precision, graph, variant)

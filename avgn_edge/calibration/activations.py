@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.calibration.trajectories import answers
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Activations:
             for name, file in next(iter(manifest.graphs.values())).items()
         }
         self._clips = 0
-        self.samples: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in GRAPHS}
+        self.samples: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in manifest.graph_names}
         """Of each graph its inputs, a batch of one where it takes batches."""
 
     def add(self, clip: Clip) -> None:

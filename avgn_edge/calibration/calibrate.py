@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import avgn_edge
 from avgn_edge.bundle.exits import ExitTable, OperatingPoint
-from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.exits import calibrate_exits, fitting
@@ -100,7 +100,7 @@ def _alone(bundle: Bundle) -> list[tuple[str, str]]:
     """What to judge on a few clips: each graph in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
     if "fp32" not in bundle.precisions:
         return []
-    wanted = [("int8", graph) for graph in GRAPHS] + [("fp16", WHOLE)]
+    wanted = [("int8", graph) for graph in bundle.manifest.graph_names] + [("fp16", WHOLE)]
     return [pair for pair in wanted if pair[0] in bundle.precisions]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.judge import Mixed
 from avgn_edge.calibration.remembering import RememberedClip, RememberingSessions
@@ -61,7 +62,7 @@ def measure(
     wanted = dict.fromkeys((*precisions, *(["fp32"] if alone else []), *(precision for precision, _ in alone)))
     sessions = {precision: Sessions(bundle, engine, precision) for precision in wanted}
     manifest = bundle.manifest
-    own = manifest.settings.glances
+    own, network = manifest.settings.glances, architecture(manifest.architecture)
     read: list[int] = []
     rows: dict[str, list[Mapping[int, Row]]] = {precision: [] for precision in precisions}
     mixed: dict[tuple[str, str], list[Row]] = {pair: [] for pair in alone}
@@ -70,7 +71,7 @@ def measure(
         try:
             with open_labelled(clip, manifest) as opened:
                 remembered = RememberedClip(opened)
-                remembering = {precision: RememberingSessions(some) for precision, some in sessions.items()}
+                remembering = {precision: RememberingSessions(some, network) for precision, some in sessions.items()}
                 mine = {name: answers(manifest, remembering[name], remembered, glance_grid(own)) for name in precisions}
                 mixes = {
                     pair: answers(

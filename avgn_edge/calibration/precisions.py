@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avgn_edge.bundle.manifest import GRAPHS, INT8_VARIANTS, GraphFile
+from avgn_edge.bundle.manifest import INT8_VARIANTS, GraphFile
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
 from avgn_edge.calibration.activations import Activations
@@ -81,11 +81,7 @@ def add_precisions(
 
     `clips` give INT8 its ranges; without any only fp16 can be made. A source without float32 graphs is copied as it is.
     """
-    contents: Contents = {
-        name: {graph: source.graph_bytes_path(name, graph) for graph in GRAPHS} for name in source.precisions
-    }
-    for variant, files in source.manifest.int8_variants.items():
-        contents[f"int8-{variant}"] = {graph: source.graph_bytes_path("int8", graph, variant) for graph in files}
+    contents, names = _contents(source), source.manifest.graph_names
     record: dict[str, Any] = {}
     samples: Samples = {}
     if "fp32" in source.precisions:
@@ -94,7 +90,7 @@ def add_precisions(
             contents |= _int8(source, samples, judged, record, progress)
             samples = judged
         if "fp16" in precisions:
-            contents["fp16"] = {graph: to_half(source.graph_bytes_path("fp32", graph)) for graph in GRAPHS}
+            contents["fp16"] = {graph: to_half(source.graph_bytes_path("fp32", graph)) for graph in names}
     bundle = _write(source, folder, contents)
     reports = _reports(bundle, [name for name in ("fp16", "int8") if name in bundle.precisions], samples, threads)
     return Made(bundle, reports, record)
@@ -117,11 +113,7 @@ def keep_precisions(bundle: Bundle, target: Path, precisions: Sequence[str]) -> 
         exits=replace(manifest.exits, tables={n: t for n, t in manifest.exits.tables.items() if n in precisions}),
         operating_points=tuple(point for point in manifest.operating_points if point.precision in precisions),
     )
-    contents: Contents = {
-        name: {graph: bundle.graph_bytes_path(name, graph) for graph in GRAPHS} for name in kept.graphs
-    }
-    for variant, files in kept.int8_variants.items():
-        contents[f"int8-{variant}"] = {graph: bundle.graph_bytes_path("int8", graph, variant) for graph in files}
+    contents = {name: files for name, files in _contents(bundle).items() if name.partition("-")[0] in precisions}
     return write_bundle(target, kept, contents)
 
 
@@ -129,7 +121,8 @@ def _contents(bundle: Bundle) -> Contents:
     """The files of a bundle by the folder that they lie in."""
     manifest = bundle.manifest
     contents: Contents = {
-        name: {graph: bundle.graph_bytes_path(name, graph) for graph in GRAPHS} for name in manifest.graphs
+        name: {graph: bundle.graph_bytes_path(name, graph) for graph in files}
+        for name, files in manifest.graphs.items()
     }
     for variant, files in manifest.int8_variants.items():
         contents[f"int8-{variant}"] = {graph: bundle.graph_bytes_path("int8", graph, variant) for graph in files}
@@ -159,16 +152,17 @@ def _int8(
 ) -> Contents:
     contents: Contents = {"int8": {}, **{f"int8-{variant}": {} for variant in INT8_VARIANTS[1:]}}
     found: dict[str, Sensitivity] = {}
-    for at, graph in enumerate(GRAPHS):
+    names = source.manifest.graph_names
+    for at, graph in enumerate(names):
         path = source.graph_bytes_path("fp32", graph)
         quantiser = Quantiser(path, samples[graph])
         found[graph] = find_sensitive(quantiser, judged[graph])
         for variant in INT8_VARIANTS:
             folder = "int8" if variant == INT8_VARIANTS[0] else f"int8-{variant}"
             contents[folder][graph] = quantiser.quantise(variant, found[graph].keep_float)
-        progress("int8", at + 1, len(GRAPHS))
+        progress("int8", at + 1, len(names))
     record["int8"] = {
-        "ranges_from": {graph: len(samples[graph]) for graph in GRAPHS},
+        "ranges_from": {graph: len(samples[graph]) for graph in names},
         "sensitivity": {graph: one.to_dict() for graph, one in found.items()},
     }
     return contents
@@ -206,7 +200,7 @@ def _reports(
     reports = []
     for precision in precisions:
         others = Sessions(bundle, engine, precision)
-        for graph in GRAPHS:
+        for graph in bundle.manifest.graph_names:
             file = bundle.manifest.graph_file(precision, graph, engine.int8_variant)
             if file is None:
                 raise BundleError(str(bundle.path), f"no {precision} graphs for this CPU", "report this")

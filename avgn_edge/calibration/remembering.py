@@ -9,17 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.media.around import ClipAround
-from avgn_edge.runtime.engines.engine import Session
-from avgn_edge.runtime.graphs import Sessions
 
 if TYPE_CHECKING:
+    from avgn_edge.bundle.architecture import Architecture
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.limit import SoundLimit
-
-PER_ITEM = "global_encoder"
-"""The graph whose items are remembered one by one: other runs glance at other sets of the same frames."""
-WHOLE = "audio_encoder"
-"""The graph whose run is remembered as a whole."""
+    from avgn_edge.runtime.engines.engine import OpensGraphs, Session
 
 
 class RememberedClip(ClipAround):
@@ -53,11 +48,16 @@ class RememberedClip(ClipAround):
 
 
 class RememberingSessions:
-    """The sessions of a bundle for one clip: what f_A and f_G said of it is not computed twice."""
+    """The sessions of a bundle for one clip: what its network has remembered of it, f_A and f_G, is computed once.
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._known: dict[str, dict[bytes, dict[str, Any]]] = {PER_ITEM: {}, WHOLE: {}}
+    What is heard is remembered as a whole, frames one by one: other runs glance at other sets of the same frames.
+    """
+
+    def __init__(self, sessions: OpensGraphs, network: Architecture) -> None:
+        self._sessions, self._network = sessions, network
+        self._known: dict[str, dict[bytes, dict[str, Any]]] = {
+            role.name: {} for role in network.graphs if role.remembered
+        }
 
     def get(self, graph: str) -> Session:
         """The session of a graph."""
@@ -65,7 +65,7 @@ class RememberingSessions:
         known = self._known.get(graph)
         if known is None:
             return session
-        return _RememberingSession(session, known, per_item=graph == PER_ITEM)
+        return _RememberingSession(session, known, per_item=self._network.role(graph).takes != "heard")
 
 
 class _RememberingSession:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.architectures.avgn.policy import AvgnPolicy
 from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings
-from avgn_edge.runtime.attention import MostSalientFirst
+from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules
 from avgn_edge.runtime.graphs import Graphs
 from avgn_edge.runtime.ledger import Ledger, Pace
-from avgn_edge.runtime.steps import StepLoop
+from avgn_edge.runtime.senses import Senses
 from avgn_edge.runtime.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -118,13 +119,13 @@ def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) ->
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
     ledger = Ledger(Budget(), manifest.cost, Pace())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
-    policy = MostSalientFirst(manifest.task)
-    loop = StepLoop(clip, manifest, Graphs(sessions, ledger), ledger, policy, never)
-    for state in loop.run():
-        looked = len(state.corners)
-        step = GLANCED + looked if looked or state.glanced.any() else LISTENED
-        scores[step], macs[step], reached[step] = state.probabilities, ledger.spent_macs, True
+    policy = AvgnPolicy(Senses(clip, ledger), manifest, Graphs(sessions, ledger), ledger, never)
+    seen = policy.seen
+    for told in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
+        looked = len(seen.corners)
+        step = GLANCED + looked if looked or seen.glanced.any() else LISTENED
+        scores[step], macs[step], reached[step] = told.probabilities, ledger.spent_macs, True
     if not reached[-1]:  # such as a clip without video: what it ends with is its whole answer
         last = int(np.flatnonzero(reached)[-1])
         scores[-1], macs[-1], reached[-1] = scores[last], macs[last], True
-    return Row(scores, macs, reached, loop.state.saliency, dict(loop.state.corners))
+    return Row(scores, macs, reached, seen.saliency, dict(seen.corners))

@@ -15,7 +15,8 @@ from avgn_edge.evaluation.paper_cost import has_paper_encoders
 from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
 from avgn_edge.evaluation.when_and_where import Truth, judge
 from avgn_edge.runtime.front_end import open_for
-from avgn_edge.runtime.recognizer import Recognizer, Sampling
+from avgn_edge.runtime.options import Options, Sampling
+from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.result import Result
 
 if TYPE_CHECKING:
@@ -30,30 +31,26 @@ _WARM_UP = "1ms"
 def evaluate(
     recognizer: Recognizer,
     clips: Sequence[LabelledClip],
-    budget: str | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
     *,
-    exit_risk: float | None = None,
-    average: str | None = None,
     truth: Mapping[str, Truth] | None = None,
-    sampling: Sampling = "cheap",
     progress: Callable[[], None] = lambda: None,
     witness: Callable[[LabelledClip, Answer], None] | None = None,
 ) -> Row:
-    """Classify every clip within one budget, and with one rule of stopping, and sum up.
+    """Classify every clip with the same options, and sum up.
 
     Clips that cannot be read, or get no answer within the budget, are skipped and named in the row; more than a tenth
     of them is a DataError, and so is a set none of whose labels the bundle knows. `truth` is by the clips' names;
     `progress` is called after each clip, and `witness` with each answer.
     """
-    parsed = recognizer.check_budget(budget)
-    recognizer.strategy(parsed, exit_risk=exit_risk, average=average)
+    recognizer.strategy(options)
     known = {label: index for index, label in enumerate(recognizer.labels)}
     _check_labels(clips, known)
     answers: list[Answer] = []
     failed: list[Failure] = []
     for clip in clips:
         try:
-            result = _classify(recognizer, clip, parsed.asked, sampling, exit_risk, average)
+            result = _classify(recognizer, clip, options)
         except (ClipError, BudgetError) as error:
             failed.append(Failure(clip.name, str(error)))
             _check_failed(failed, len(clips))
@@ -68,18 +65,19 @@ def evaluate(
         device=recognizer.device.used,
         precision=recognizer.precision,
         task=manifest.task,
-        budget=asked_for(parsed.asked, exit_risk, average),
+        budget=asked_for(options),
         paper_encoders=has_paper_encoders(manifest),
     )
     return row_of(setting, answers, failed)
 
 
-def asked_for(budget: str, exit_risk: float | None, average: str | None) -> str:
+def asked_for(options: Options) -> str:
     """Name what a row was asked for."""
-    parts = [budget] if budget != "none" or (exit_risk is None and average is None) else []
-    parts += [f"average {average}"] if average is not None else []
-    parts += [f"risk {exit_risk:g}"] if exit_risk is not None else []
-    return ", ".join(parts)
+    average, risk = options.average, options.exit_risk
+    parts = [] if average is None else [f"average {average.asked}"]
+    parts += [] if risk is None else [f"risk {risk:g}"]
+    limited = options.budget.asked != "none" or not parts
+    return ", ".join([options.budget.asked, *parts] if limited else parts)
 
 
 def unknown_labels(data: DataSet, labels: Sequence[str]) -> tuple[str, ...]:
@@ -93,18 +91,11 @@ def warm_up(recognizer: Recognizer, clips: Sequence[LabelledClip]) -> None:
         recognizer.classify(clips[0].path, _WARM_UP)
 
 
-def _classify(
-    recognizer: Recognizer,
-    clip: LabelledClip,
-    budget: str,
-    sampling: Sampling,
-    exit_risk: float | None,
-    average: str | None,
-) -> Result:
+def _classify(recognizer: Recognizer, clip: LabelledClip, options: Options) -> Result:
     if clip.start_s is None and clip.end_s is None:
-        return recognizer.classify(clip.path, budget, sampling=sampling, exit_risk=exit_risk, average=average)
-    with open_labelled(clip, recognizer.manifest, sampling) as segment:
-        return recognizer.classify(segment, budget, exit_risk=exit_risk, average=average)
+        return recognizer.answer(clip.path, options)
+    with open_labelled(clip, recognizer.manifest, options.sampling) as segment:
+        return recognizer.answer(segment, options)
 
 
 def open_labelled(clip: LabelledClip, manifest: Manifest, sampling: Sampling = "cheap") -> Clip:

@@ -11,13 +11,13 @@ import onnx
 import torch
 
 import avgn_edge
+from avgn_edge.architectures.avgn.spec import AvgnSettings
 from avgn_edge.bundle.exits import ExitSettings
 from avgn_edge.bundle.manifest import (
     GraphCost,
     GraphFile,
     Manifest,
     Preprocessing,
-    RuntimeSettings,
     TensorSpec,
     check_words,
 )
@@ -139,7 +139,7 @@ def _manifest(
         labels=settings.labels,
         task=settings.task,
         licence=licence,
-        settings=RuntimeSettings(
+        settings=AvgnSettings(
             patch_size=settings.patch_size,
             glances=settings.glances,
             looks=settings.looks,

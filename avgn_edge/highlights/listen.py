@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from avgn_edge.errors import ClipError
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES, log_mel
+from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.ledger import DECODE_AUDIO, FRONT_END, Run
-from avgn_edge.runtime.steps import probabilities
 
 if TYPE_CHECKING:
     from avgn_edge.highlights.source import Video

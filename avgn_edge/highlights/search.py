@@ -18,9 +18,9 @@ from avgn_edge.highlights.segments import Span, find_spans
 from avgn_edge.highlights.settings import HighlightSettings
 from avgn_edge.highlights.source import Video
 from avgn_edge.highlights.track import Track, moment_times
+from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.ledger import DECODE, Run
-from avgn_edge.runtime.steps import probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

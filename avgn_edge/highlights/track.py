@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.architectures.avgn.spec import settings_of
+
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.graphs import Flags, Floats
@@ -33,12 +35,12 @@ class Track:
     @classmethod
     def empty(cls, times_s: NDArray[np.float64], manifest: Manifest) -> Track:
         """Make one of which nothing is known yet."""
-        count, classes = len(times_s), len(manifest.labels)
+        count, classes, sizes = len(times_s), len(manifest.labels), settings_of(manifest)
         return cls(
             times_s,
-            np.zeros((count, manifest.settings.audio_dim), np.float32),
+            np.zeros((count, sizes.audio_dim), np.float32),
             np.zeros(count, np.bool_),
-            np.zeros((count, manifest.settings.global_dim), np.float32),
+            np.zeros((count, sizes.global_dim), np.float32),
             np.zeros(count, np.bool_),
             np.zeros((count, classes), np.float32),
             np.zeros((count, classes), np.float32),

@@ -22,7 +22,6 @@ from avgn_edge.reports.html import (
 )
 from avgn_edge.reports.looks import looks
 from avgn_edge.reports.timeline import timeline
-from avgn_edge.runtime.budget import Budget
 
 if TYPE_CHECKING:
     from avgn_edge.reports.record import Record, Step
@@ -191,7 +190,7 @@ def _spending(record: Record) -> str:
 
 
 def _of_budget(record: Record) -> str:
-    asked = Budget.parse(record.result.budget.asked)
+    asked = record.budget
     if asked.macs is not None:
         share, what = record.result.budget.spent_gflops * 1e9 / asked.macs, "compute"
     elif asked.seconds is not None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.moments import Moment
+    from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.options import Options
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import MomentReport, Result
 
@@ -46,6 +48,7 @@ class Record:
     """One clip's classification, told to its end."""
 
     result: Result
+    budget: Budget
     labels: tuple[str, ...]
     task: str
     steps: tuple[Step, ...]
@@ -77,16 +80,8 @@ class Record:
         return tuple(moment for _, moment in sorted(ranked, key=lambda pair: pair[0]))
 
 
-def record(
-    recognizer: Recognizer,
-    open_it: Callable[[], Clip],
-    budget: str | None = None,
-    *,
-    top: int = 5,
-    exit_risk: float | None = None,
-    average: str | None = None,
-) -> Record:
-    """Classify what `open_it` opens, as `Recognizer.classify` does and raising what it raises, and keep what it used.
+def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options) -> Record:
+    """Classify what `open_it` opens, as `Recognizer.answers` does and raising what it raises, and keep what it used.
 
     The clip is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
     """
@@ -94,7 +89,7 @@ def record(
     with RecordingClip(open_it) as clip:
         steps: list[Step] = []
         result: Result | None = None
-        for result in recognizer.steps(clip, budget, top=top, exit_risk=exit_risk, average=average):
+        for result in recognizer.answers(clip, options):
             _add(steps, result)
         if result is None:
             raise AssertionError("a clip that raises nothing has an answer")
@@ -106,6 +101,7 @@ def record(
         size = clip.display_size if clip.has_video and frames else None
         return Record(
             result=result,
+            budget=options.budget,
             labels=manifest.labels,
             task=manifest.task,
             steps=tuple(steps),

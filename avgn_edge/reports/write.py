@@ -19,27 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from avgn_edge.evaluation.details import Mistake
-    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from avgn_edge.runtime.options import Options
+    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
 
 
-def classify_and_report(
-    recognizer: Recognizer,
-    clip: str,
-    folder: Path,
-    budget: str | None = None,
-    *,
-    top: int = 5,
-    sampling: Sampling = "cheap",
-    exit_risk: float | None = None,
-    average: str | None = None,
-) -> Result:
-    """Classify a clip as `Recognizer.classify` does, and write its page into `folder`; `write_index` lists the pages.
+def classify_and_report(recognizer: Recognizer, clip: str, folder: Path, options: Options) -> Result:
+    """Classify a clip as `Recognizer.answer` does, and write its page into `folder`; `write_index` lists the pages.
 
-    Raises what `classify` raises, and AvgnEdgeError for a page that cannot be written.
+    Raises what `answer` raises, and AvgnEdgeError for a page that cannot be written.
     """
-    opening = partial(recognizer.open_clip, clip, sampling)
-    told = record(recognizer, opening, budget, top=top, exit_risk=exit_risk, average=average)
+    told = record(recognizer, partial(recognizer.open_clip, clip, options.sampling), options)
     file = page_name(clip)
     row = IndexRow.of(told, file)
     write_text(folder / file, clip_page(told, back=(INDEX, "All clips"), data=row.to_json()))
@@ -47,14 +37,7 @@ def classify_and_report(
 
 
 def report_mistakes(
-    recognizer: Recognizer,
-    mistakes: Iterable[Mistake],
-    folder: Path,
-    budget: str | None = None,
-    *,
-    sampling: Sampling = "cheap",
-    exit_risk: float | None = None,
-    average: str | None = None,
+    recognizer: Recognizer, mistakes: Iterable[Mistake], folder: Path, options: Options
 ) -> Iterator[Example]:
     """Run clips that went wrong again and write their pages into `folder`; yield each as it is done.
 
@@ -62,20 +45,17 @@ def report_mistakes(
     """
     from avgn_edge.evaluation.evaluate import open_labelled  # noqa: PLC0415 - a batch of clips needs none of it
 
+    average = None if options.average is None else options.average.asked
+    asked = (options.budget.asked, options.exit_risk, average)
     for mistake in mistakes:
         clip = mistake.clip
         try:
-            told = record(
-                recognizer,
-                partial(open_labelled, clip, recognizer.manifest, sampling),
-                budget,
-                exit_risk=exit_risk,
-                average=average,
-            )
+            opening = partial(open_labelled, clip, recognizer.manifest, options.sampling)
+            told = record(recognizer, opening, options)
         except (ClipError, BudgetError) as error:
             yield Example(mistake, None, error=str(error))
             continue
-        file = page_name(str(clip.path), clip.start_s, clip.end_s, budget, exit_risk, average)
+        file = page_name(str(clip.path), clip.start_s, clip.end_s, *asked)
         shown = ", ".join(clip.labels) or "nothing"
         note = f"{clip.name} shows {shown}; the evaluation's answer was {mistake.label}, {percent(mistake.score)}."
         write_text(folder / file, clip_page(told, back=(EVALUATION, "The evaluation"), note=note))

@@ -1,4 +1,4 @@
-"""The answer where no look was taken: what the auxiliary heads say (AVGN, Eqs. 9, 10)."""
+"""Scores of classes: from logits, and where no look was taken, from the auxiliary heads (AVGN, Eqs. 9, 10)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import numpy as np
 
 if TYPE_CHECKING:
     from avgn_edge.runtime.graphs import Floats
+
+
+def probabilities(logits: Floats, task: str) -> Floats:
+    """Softmax for one label a clip, sigmoid for several: [..., C] -> [..., C]."""
+    if task == "single-label":
+        exponent = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True), dtype=np.float32)
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)), dtype=np.float32)  # 1 / (1 + e^-x) that does not overflow
 
 
 def from_heads(heard: Floats | None, glances: Sequence[Floats]) -> Floats:

@@ -7,15 +7,14 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.runtime.front_end import open_for
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from avgn_edge.runtime.budget import Budget
-    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from avgn_edge.runtime.options import Options, Sampling
+    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
 
 REPEATS: Final = 7
@@ -26,8 +25,8 @@ STAGES: Final = {
     DECODE_AUDIO: "decode sound",
     DECODE: "decode frames",
     FRONT_END: "log-mel",
-    **{graph: graph.replace("_", " ") for graph in GRAPHS},
 }
+"""What is no graph, and what it is called."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +75,21 @@ class Bench:
         return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "over_floors": self.over_floors}
 
 
-def bench(
-    recognizer: Recognizer, clip: str, budget: Budget, *, sampling: Sampling = "cheap", repeats: int = REPEATS
-) -> Bench:
-    """Classify a clip several times; ClipError and BudgetError as `Recognizer.classify` raises them."""
-    recognizer.classify(clip, budget, sampling=sampling)
+def bench(recognizer: Recognizer, clip: str, options: Options, *, repeats: int = REPEATS) -> Bench:
+    """Classify a clip several times; ClipError and BudgetError as `Recognizer.answer` raises them."""
+    recognizer.answer(clip, options)
     walls: list[float] = []
     spent: list[Mapping[str, float]] = []
     ahead: list[float] = []
     floors: list[tuple[float, float]] = []
     for _ in range(repeats):
         started = time.perf_counter()
-        result = recognizer.classify(clip, budget, sampling=sampling)
+        result = recognizer.answer(clip, options)
         walls.append(time.perf_counter() - started)
         # A result does not know what making it took: that of the last one counts as orchestration.
         spent.append({**result.spent_s, ORCHESTRATION: max(0.0, walls[-1] - sum(result.spent_s.values()))})
         ahead.append(result.ahead_s)
-        floors.append((_frames_alone(recognizer, clip, sampling, result), recognizer.alone(result.runs)))
+        floors.append((_frames_alone(recognizer, clip, options.sampling, result), recognizer.alone(result.runs)))
     return Bench(
         clip=result.clip,
         budget=result.budget.asked,
@@ -100,7 +97,7 @@ def bench(
         precision=result.precision,
         model=result.model,
         repeats=repeats,
-        stages=_stages(spent, result),
+        stages=_stages(spent, result, recognizer.manifest.graph_names),
         total_ms=1e3 * statistics.median(walls),
         slowest_ms=1e3 * max(walls),
         glance=result.budget.glances,
@@ -123,11 +120,19 @@ def _frames_alone(recognizer: Recognizer, clip: str, sampling: Sampling, result:
         return time.perf_counter() - started
 
 
-def _stages(spent: list[Mapping[str, float]], result: Result) -> tuple[Stage, ...]:
+def stage_name(name: str) -> str:
+    """What a stage, or a graph, is called."""
+    return STAGES.get(name, name.replace("_", " "))
+
+
+def _stages(spent: list[Mapping[str, float]], result: Result, graphs: Sequence[str]) -> tuple[Stage, ...]:
     happened = [run.graph for run in result.runs]
-    names = {**STAGES, ORCHESTRATION: ORCHESTRATION}
     return tuple(
-        Stage(shown, 1e3 * statistics.median([seconds.get(name, 0.0) for seconds in spent]), happened.count(name))
-        for name, shown in names.items()
+        Stage(
+            stage_name(name),
+            1e3 * statistics.median([seconds.get(name, 0.0) for seconds in spent]),
+            happened.count(name),
+        )
+        for name in (*STAGES, *graphs, ORCHESTRATION)
         if any(seconds.get(name, 0.0) > 0 for seconds in spent)
     )

@@ -103,7 +103,7 @@ def _look(bundle: Bundle, engine: Engine) -> tuple[str, float, tuple[str, ...]]:
 
     precision = choose_precision("auto", bundle.precisions_for(engine.int8_variant), engine.device)
     note = precision_note("auto", precision, engine.device)
-    took = look_milliseconds(bundle.manifest, Sessions(bundle, engine, precision))
+    took = look_milliseconds(bundle.manifest, Sessions(bundle, engine, precision), precision)
     return precision, took, () if note is None else (note,)
 
 

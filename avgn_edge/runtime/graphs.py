@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError, DeviceError
@@ -32,7 +31,7 @@ class Sessions:
         self._engine = engine
         self._precision = precision
         self._opened: dict[str, Session] = {}
-        self._locks = {graph: threading.Lock() for graph in GRAPHS}
+        self._locks = {graph: threading.Lock() for graph in bundle.manifest.graph_names}
         self._ahead = threading.Lock()
         self._asked: set[str] = set()
         self._opening: threading.Thread | None = None

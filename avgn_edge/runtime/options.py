@@ -13,21 +13,30 @@ Sampling = Literal["cheap", "centre"]
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `Recognizer.classify`; None is the bundle's own, or not asked for."""
+    """The options of `Recognizer.classify`, read once and handed through; None is the bundle's own, or not asked for.
 
-    budget: Budget
+    Make one with `of`, which checks. What depends on the bundle, `Recognizer.strategy` checks.
+    """
+
+    budget: Budget = Budget()  # noqa: RUF009 - frozen
+    """The most a clip may cost."""
     top: int = 5
+    """Classes to list."""
     sampling: Sampling = "cheap"
+    """Which frame of each moment is taken."""
     glances: int | None = None
+    """T_G."""
     looks: int | None = None
+    """k."""
     exit_risk: float | None = None
+    """The share of clips in which stopping early may change the answer."""
     average: Budget | None = None
+    """The compute to spend on a clip in the mean."""
 
     @classmethod
-    def checked(
+    def of(
         cls,
-        moments: int,
-        budget: str | Budget | None,
+        budget: str | Budget | None = None,
         *,
         top: int = 5,
         sampling: Sampling = "cheap",
@@ -36,16 +45,16 @@ class Options:
         exit_risk: float | None = None,
         average: str | Budget | None = None,
     ) -> Options:
-        """Check the options for a bundle of so many moments.
+        """Check and read what a caller asks for.
 
-        ArgumentError for one that is of another type or out of range, BudgetError for a budget that cannot be read.
+        ArgumentError for what is of another type or out of range, BudgetError for a budget that cannot be read.
         """
         return cls(
             Budget.parse(budget),
             arguments.whole("top", top, 1),
             arguments.choice("sampling", sampling, get_args(Sampling)),
-            None if glances is None else arguments.whole("glances", glances, 0, moments),
-            None if looks is None else arguments.whole("looks", looks, 1, moments),
+            None if glances is None else arguments.whole("glances", glances, 0),
+            None if looks is None else arguments.whole("looks", looks, 1),
             None if exit_risk is None else arguments.number("exit_risk", exit_risk),
             None if average is None else Budget.parse(average, "average"),
         )

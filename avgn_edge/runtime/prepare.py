@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.runtime.profile import made_inputs
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ class PreparedGraph:
 def prepare(bundle: Bundle, engine: Engine, precision: str) -> Iterator[PreparedGraph]:
     """Prepare each graph for the numbers of items that clips use; DeviceError or BundleError for one that fails."""
     moments, settings = bundle.manifest.preprocessing.moments, bundle.manifest.settings
-    several = {"audio_encoder": moments, "global_encoder": settings.glances, "local_encoder": settings.looks}
-    for graph in GRAPHS:
+    for role in architecture(bundle.manifest.architecture).graphs:
+        graph = role.name
+        several = {"one": 1, "heard": moments, "glanced": settings.glances, "looked": settings.looks}[role.takes]
         path = bundle.graph_bytes_path(precision, graph, engine.int8_variant)
         started = time.perf_counter()
         session = engine.open(path, precision)
-        for items in sorted({1, several.get(graph, 1)} - {0}):
+        for items in sorted({1, several} - {0}):
             inputs = made_inputs(bundle.manifest.graphs[precision][graph], items)
             session.run(inputs)
             again = time.perf_counter()

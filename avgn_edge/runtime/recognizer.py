@@ -12,17 +12,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from avgn_edge.arguments import shown
-from avgn_edge.bundle.manifest import GRAPHS, Preprocessing
+from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.cores import usable_cores
-from avgn_edge.errors import ArgumentError, BudgetError, BundleError, ClipError
-from avgn_edge.runtime.budget import Budget, smallest
+from avgn_edge.errors import ArgumentError, BundleError, ClipError
+from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.devices import choose_precision, open_engine
 from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.ledger import FINISH, OPEN, Ledger, Pace, Run
 from avgn_edge.runtime.options import Options, Sampling
-from avgn_edge.runtime.plan import graphs_within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.strategy import Strategy
     from avgn_edge.streaming.events import EventSettings
     from avgn_edge.streaming.stream import Stream
+
+    File = str | os.PathLike[str] | bytes | BinaryIO
+    Source = File | Clip
 
 __all__ = ["Recognizer", "Sampling"]
 
@@ -117,19 +120,9 @@ class Recognizer:
         """The device that was asked for, the one that is used, and why."""
         return self._engine.report
 
-    def check_budget(self, budget: str | Budget | None) -> Budget:
-        """Read a budget; BudgetError if it cannot be read or buys no answer: it must cover the whole audio graph."""
-        parsed = Budget.parse(budget)
-        price = self.manifest.cost["audio_encoder"].macs(self.manifest.preprocessing.moments)
-        if parsed.macs is not None and parsed.macs < price:
-            raise BudgetError(
-                f"budget {parsed.asked}", "listening to a clip alone costs more", f"give at least {smallest(price)}"
-            )
-        return parsed
-
     def classify(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
+        source: Source,
         budget: str | Budget | None = None,
         *,
         top: int = 5,
@@ -148,9 +141,8 @@ class Recognizer:
         "1gflops". ClipError for a clip that cannot be read or gives no finite numbers, BudgetError for a budget that
         buys nothing, ArgumentError for an option of a wrong type or out of range.
         """
-        asked = Options.checked(
-            self._moments,
-            self.check_budget(budget),
+        options = Options.of(
+            budget,
             top=top,
             sampling=sampling,
             glances=glances,
@@ -158,13 +150,11 @@ class Recognizer:
             exit_risk=exit_risk,
             average=average,
         )
-        _check_source(source)
-        (answer,) = self._run(source, asked, self._strategy(asked), self._open_sessions(), last_only=True)
-        return answer
+        return self.answer(source, options)
 
     def steps(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
+        source: Source,
         budget: str | Budget | None = None,
         *,
         top: int = 5,
@@ -178,9 +168,8 @@ class Recognizer:
 
         What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
         """
-        asked = Options.checked(
-            self._moments,
-            self.check_budget(budget),
+        options = Options.of(
+            budget,
             top=top,
             sampling=sampling,
             glances=glances,
@@ -188,60 +177,39 @@ class Recognizer:
             exit_risk=exit_risk,
             average=average,
         )
-        _check_source(source)
-        return self._run(source, asked, self._strategy(asked), self._open_sessions())
+        return self.answers(source, options)
 
-    def strategy(
-        self,
-        budget: str | Budget | None = None,
-        *,
-        glances: int | None = None,
-        looks: int | None = None,
-        exit_risk: float | None = None,
-        average: str | Budget | None = None,
-    ) -> Strategy:
-        """What a request comes to; BudgetError or BundleError for one that cannot be met, before any clip is read."""
+    def answer(self, source: Source, options: Options) -> Result:
+        """As `classify`, with options that were read before: of many clips, once for all of them."""
+        _check_source(source)
+        (answer,) = self._run(source, self.strategy(options), self._open_sessions(), last_only=True)
+        return answer
+
+    def answers(self, source: Source, options: Options) -> Iterator[Result]:
+        """As `steps`, with options that were read before."""
+        _check_source(source)
+        return self._run(source, self.strategy(options), self._open_sessions())
+
+    def strategy(self, options: Options) -> Strategy:
+        """What options come to; an error for those that cannot be met, before any clip is read.
+
+        ArgumentError, BudgetError and BundleError as `avgn_edge.runtime.strategy.strategy` raises them.
+        """
         from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
 
-        asked = Options.checked(
-            self._moments, budget, glances=glances, looks=looks, exit_risk=exit_risk, average=average
-        )
-        return strategy(
-            self.manifest,
-            self.precision,
-            asked.budget,
-            glances=asked.glances,
-            looks=asked.looks,
-            risk=asked.exit_risk,
-            average=asked.average,
-        )
-
-    def _strategy(self, asked: Options) -> Strategy:
-        return self.strategy(
-            asked.budget,
-            glances=asked.glances,
-            looks=asked.looks,
-            exit_risk=asked.exit_risk,
-            average=asked.average,
-        )
+        return strategy(self.manifest, self.precision, options)
 
     def _run(
-        self,
-        source: str | os.PathLike[str] | bytes | BinaryIO | Clip,
-        asked: Options,
-        chosen: Strategy,
-        sessions: Sessions,
-        *,
-        last_only: bool = False,
+        self, source: Source, chosen: Strategy, sessions: Sessions, *, last_only: bool = False
     ) -> Iterator[Result]:
-        limit, top = asked.budget, asked.top
+        limit = chosen.options.budget
         timed = limit.seconds is not None
-        sessions.open_ahead(GRAPHS[:1])
+        sessions.open_ahead(self.manifest.graph_names[:1])
         from avgn_edge.media.ahead import AheadClip  # noqa: PLC0415
-        from avgn_edge.runtime.attention import MostSalientFirst  # noqa: PLC0415
+        from avgn_edge.runtime import loop  # noqa: PLC0415
         from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
         from avgn_edge.runtime.report import report  # noqa: PLC0415
-        from avgn_edge.runtime.steps import StepLoop  # noqa: PLC0415
+        from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
 
         if timed:
             sessions.measure(self._pace)
@@ -250,21 +218,29 @@ class Recognizer:
         # and what runs beside that says nothing of what it takes by itself.
         ledger = Ledger(limit, self.manifest.cost, self._pace if timed else None)
         with ledger.timing(Run(OPEN)):
-            opened, mine = self._opened(source, asked.sampling)
+            opened, mine = self._opened(source, chosen.options.sampling)
             clip = opened if timed else AheadClip(opened)
         try:
-            if opened.has_video:
-                sessions.open_ahead(graphs_within(ledger, chosen, self.manifest.preprocessing.moments))
-            policy = MostSalientFirst(self.manifest.task)
-            graphs = Graphs(sessions, ledger)
-            for state in StepLoop(clip, self.manifest, graphs, ledger, policy, chosen).run():
-                if last_only and state.exit is None:
+            make = architecture(self.manifest.architecture).load_policy()
+            policy = make(Senses(clip, ledger), self.manifest, Graphs(sessions, ledger), ledger, chosen)
+            sessions.open_ahead(policy.wanted_graphs)
+            for told in loop.run(policy, ledger, self.manifest.task, len(self.labels)):
+                if last_only and told.exit is None:
                     continue
                 with ledger.timing(Run(FINISH)):
-                    told = report(clip, state, ledger, limit, self.manifest, self._engine.device, self.precision, top)
-                late = ledger.lateness if state.exit is not None else None
+                    result = report(
+                        clip,
+                        policy.seen,
+                        told,
+                        ledger,
+                        chosen.options,
+                        self.manifest,
+                        self._engine.device,
+                        self.precision,
+                    )
+                late = ledger.lateness if told.exit is not None else None
                 notes = (*chosen.notes, late) if late else chosen.notes
-                yield replace(told, warnings=(*notes, *told.warnings)) if notes else told
+                yield replace(result, warnings=(*notes, *result.warnings)) if notes else result
         finally:
             if isinstance(clip, AheadClip):
                 clip.stop()
@@ -293,9 +269,8 @@ class Recognizer:
         the waveform's first sample on. The options are those of `classify`; `sampling` changes nothing, for no frame in
         memory is cheaper than another. ClipError for arrays that are no clip.
         """
-        asked = Options.checked(
-            self._moments,
-            self.check_budget(budget),
+        options = Options.of(
+            budget,
             top=top,
             sampling=sampling,
             glances=glances,
@@ -303,12 +278,12 @@ class Recognizer:
             exit_risk=exit_risk,
             average=average,
         )
-        chosen, sessions = self._strategy(asked), self._open_sessions()
+        chosen, sessions = self.strategy(options), self._open_sessions()
         from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
 
         geometry = frame_geometry(self.manifest.preprocessing)
         with ArrayClip(frames, waveform, sample_rate, times, count=self._moments, geometry=geometry) as clip:
-            (answer,) = self._run(clip, asked, chosen, sessions, last_only=True)
+            (answer,) = self._run(clip, chosen, sessions, last_only=True)
             return answer
 
     def stream(
@@ -344,11 +319,11 @@ class Recognizer:
             sessions.measure(self._pace)
         else:  # a stream does not wait while graphs are opened
             warm(sessions, self.manifest.graphs[self.precision])
-        return Stream(self.manifest, self.account, self.strategy().rules, asked)
+        return Stream(self.manifest, self.account, self.strategy(Options()).rules, asked)
 
     def highlights(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO,
+        source: File,
         budget: str | Budget | None = None,
         *,
         top: int = 5,
@@ -370,7 +345,7 @@ class Recognizer:
         """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
         from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
 
-        ledger = Ledger(Budget.parse(budget), self.manifest.cost, self._pace)
+        ledger = Ledger(budget, self.manifest.cost, self._pace)
         return Graphs(self._open_sessions(), ledger), ledger
 
     def save_profile(self) -> Path | None:
@@ -400,7 +375,7 @@ class Recognizer:
     ) -> None:
         self.close()
 
-    def open_clip(self, source: str | os.PathLike[str] | bytes | BinaryIO, sampling: Sampling = "cheap") -> Clip:
+    def open_clip(self, source: File, sampling: Sampling = "cheap") -> Clip:
         """Open a path, the bytes of a file or a binary file object as `classify` does; yours to close."""
         return open_for(
             self.manifest.preprocessing,
@@ -415,9 +390,7 @@ class Recognizer:
             raise ArgumentError("this recognizer", "it is closed", "open another, or use it before it is closed")
         return self._sessions
 
-    def _opened(
-        self, source: str | os.PathLike[str] | bytes | BinaryIO | Clip, sampling: Sampling
-    ) -> tuple[Clip, bool]:
+    def _opened(self, source: Source, sampling: Sampling) -> tuple[Clip, bool]:
         """The clip, and whether it is ours to close."""
         if not _is_clip(source):
             return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True

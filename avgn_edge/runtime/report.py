@@ -1,4 +1,4 @@
-"""From the state of the step loop to the `Result` that a person or a program reads."""
+"""From what a clip came to, to the `Result` that a person or a program reads."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.errors import ClipError
 from avgn_edge.media.ahead import AheadClip
 from avgn_edge.media.clip import Clip
-from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN, Ledger
+from avgn_edge.runtime.loop import Told
+from avgn_edge.runtime.moments_table import MomentsTable
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
-from avgn_edge.runtime.steps import State
 
 
 def report(
-    clip: Clip, state: State, ledger: Ledger, budget: Budget, manifest: Manifest, device: str, precision: str, top: int
+    clip: Clip,
+    seen: MomentsTable,
+    told: Told,
+    ledger: Ledger,
+    options: Options,
+    manifest: Manifest,
+    device: str,
+    precision: str,
 ) -> Result:
     """Put the answer so far, what it cost and how it came about into one `Result`."""
-    scores = state.probabilities.copy()
+    scores = told.probabilities.copy()
     if not np.isfinite(scores).all():  # the graphs' outputs are checked; this is for what is made of them
         raise ClipError(clip.name, "its scores are not finite numbers", "try --precision fp32")
     scores.flags.writeable = False
-    best = np.argsort(-scores, kind="stable")[:top].tolist()
+    best = np.argsort(-scores, kind="stable")[: options.top].tolist()
     listed = tuple(ClassScore(manifest.labels[index], float(scores[index])) for index in best)
     return Result(
         clip=clip.name,
@@ -32,13 +40,13 @@ def report(
         score=listed[0].score,
         top=listed,
         budget=BudgetReport(
-            asked=budget.asked,
+            asked=options.budget.asked,
             spent_gflops=ledger.spent_macs / 1e9,
-            glances=int(state.glanced.sum()),
-            looks=len(state.corners),
+            glances=int(seen.glanced.sum()),
+            looks=len(seen.corners),
         ),
-        exit=state.exit,
-        moments=_moments(clip, state, manifest),
+        exit=told.exit,
+        moments=_moments(clip, seen, manifest),
         timing_ms=_timing(ledger),
         device=device,
         precision=precision,
@@ -51,23 +59,23 @@ def report(
     )
 
 
-def _moments(clip: Clip, state: State, manifest: Manifest) -> tuple[MomentReport, ...]:
-    given, side = manifest.preprocessing, float(manifest.settings.patch_size)
+def _moments(clip: Clip, seen: MomentsTable, manifest: Manifest) -> tuple[MomentReport, ...]:
+    given, side = manifest.preprocessing, float(seen.patch_size)
     geometry = frame_geometry(given)
-    ranks = {moment: rank for rank, moment in enumerate(state.corners)}
+    ranks = {moment: rank for rank, moment in enumerate(seen.corners)}
     rows = []
     for moment in clip.moments:
         index = moment.index
         box = None
-        if index in state.corners and clip.display_size is not None:
-            box = geometry.to_source((*state.corners[index], side, side), clip.display_size)
-        alone = state.moment_probabilities.get(index, state.glance_probabilities.get(index))
+        if index in seen.corners and clip.display_size is not None:
+            box = geometry.to_source((*seen.corners[index], side, side), clip.display_size)
+        alone = seen.moment_probabilities.get(index, seen.glance_probabilities.get(index))
         rows.append(
             MomentReport(
                 index=index,
                 time_s=moment.time_s,
-                saliency=None if state.saliency is None else float(state.saliency[index]),
-                glanced=bool(state.glanced[index]),
+                saliency=None if seen.saliency is None else float(seen.saliency[index]),
+                glanced=bool(seen.glanced[index]),
                 rank=ranks.get(index),
                 box=box,
                 label=None if alone is None else manifest.labels[int(alone.argmax())],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from avgn_edge.arguments import whole
 from avgn_edge.errors import BudgetError, BundleError
+from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DELTA, ExitRules
+from avgn_edge.runtime.options import Options
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.exits import OperatingPoint
@@ -21,64 +24,57 @@ _TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Strategy:
-    """How one clip is gone about."""
+    """What options come to with a bundle: how each clip is gone about."""
 
     glances: int
     """T_G, where the budget reaches."""
     looks: int
     """k, where the budget reaches."""
     rules: ExitRules
+    options: Options = Options()  # noqa: RUF009 - frozen
+    """What was asked for."""
     points: tuple[OperatingPoint, ...] = ()
     """What did best under which limit of compute; empty where T_G or k was asked for, or no limit was."""
-    most_macs: int = 0
-    """The limit to look up in them."""
     notes: tuple[str, ...] = ()
     """What a user should know of it."""
+    plans: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the policy has planned so far, by how many moments are heard: the same for every clip."""
     batched: bool = True
     """Whether looks between which nothing can end the clip run together; one by one, each step has its own price."""
 
 
-def strategy(
-    manifest: Manifest,
-    precision: str,
-    budget: Budget,
-    *,
-    glances: int | None = None,
-    looks: int | None = None,
-    risk: float | None = None,
-    average: Budget | None = None,
-) -> Strategy:
-    """Decide from what was asked for; None is the bundle's own.
+def strategy(manifest: Manifest, precision: str, options: Options) -> Strategy:
+    """Decide what the options come to with a bundle in a precision.
 
-    `risk` is the share of clips in which stopping early may change the answer, `average` the mean compute a clip.
-    BudgetError for a request that makes no sense, BundleError for one that needs a calibrated bundle.
+    ArgumentError for more glances or looks than there are moments, BudgetError for a request that makes no sense or
+    a budget that does not cover listening, BundleError for one that needs a calibrated bundle.
     """
+    own, moments = manifest.settings, manifest.preprocessing.moments
+    glances = own.glances if options.glances is None else whole("glances", options.glances, 0, moments)
+    looks = own.looks if options.looks is None else whole("looks", options.looks, 1, moments)
+    budget, risk = options.budget, options.exit_risk
+    least = manifest.cost["audio_encoder"].macs(moments)
+    if budget.macs is not None and budget.macs < least:
+        why = "listening to a clip alone costs more"
+        raise BudgetError(f"budget {budget.asked}", why, f"give at least {smallest(least)}")
     measured = measured_precision(manifest, precision)
-    own = manifest.settings
-    if average is not None:
-        if risk is not None or glances is not None or looks is not None:
+    if options.average is not None:
+        if risk is not None or options.glances is not None or options.looks is not None:
             why = "it decides by itself how many glances and looks there are, and when they end"
-            raise BudgetError(f"average {average.asked}", why, "leave the exit risk, T_G and k out")
-        point, notes = _average_point(manifest, measured, average)
+            raise BudgetError(f"average {options.average.asked}", why, "leave the exit risk, T_G and k out")
+        point, notes = _average_point(manifest, measured, options.average)
         if measured != precision:
             notes += (f"the average was measured in {measured}, this is {precision}",)
         rules = ExitRules(manifest.exits, measured, thresholds=point.thresholds)
-        return Strategy(point.glances, point.looks, rules, notes=notes)
+        return Strategy(point.glances, point.looks, rules, options, notes=notes)
     rules = ExitRules(manifest.exits, measured, risk=risk)
-    chosen = Strategy(
-        own.glances if glances is None else glances,
-        own.looks if looks is None else looks,
-        rules,
-        notes=()
-        if risk is None
-        else _risk_notes(manifest, precision, rules, risk, own.glances if glances is None else glances),
-    )
-    if budget.macs is None or glances is not None or looks is not None:
-        return chosen
+    notes = () if risk is None else _risk_notes(manifest, precision, rules, risk, glances)
+    if budget.macs is None or options.glances is not None or options.looks is not None:
+        return Strategy(glances, looks, rules, options, notes=notes)
     points = tuple(
         point for point in manifest.operating_points if point.precision == measured and point.thresholds is None
     )
-    return Strategy(chosen.glances, chosen.looks, rules, points, budget.macs, chosen.notes)
+    return Strategy(glances, looks, rules, options, points, notes)
 
 
 def measured_precision(manifest: Manifest, precision: str) -> str:

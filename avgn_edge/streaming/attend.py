@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.plan import LOOK
+from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.bundle.exits import GLANCED, LISTENED
 from avgn_edge.errors import BudgetError
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.runtime.answers import from_heads
+from avgn_edge.runtime.answers import from_heads, probabilities
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.crop import crop
 from avgn_edge.runtime.ledger import FRONT_END, Run
-from avgn_edge.runtime.plan import LOOK
-from avgn_edge.runtime.steps import probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Attending:
 
     def __init__(self, manifest: Manifest, rules: ExitRules, policy: StreamAttention, window: Window) -> None:
         self._rules, self._policy, self._window = rules, policy, window
-        self._settings, self._task = manifest.settings, manifest.task
+        self._settings, self._task = settings_of(manifest), manifest.task
         self._classes = len(manifest.labels)
 
     def attend(

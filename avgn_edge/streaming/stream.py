@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.arguments import shown
 from avgn_edge.errors import ClipError
 from avgn_edge.runtime.front_end import frame_geometry
@@ -242,7 +243,7 @@ class Stream:
     def _told(self, slot: Slot) -> StreamMoment:
         says, box = slot.says, None
         if slot.corner is not None and slot.display_size is not None:
-            side = float(self._manifest.settings.patch_size)
+            side = float(settings_of(self._manifest).patch_size)
             box = self._geometry.to_source((*slot.corner, side, side), slot.display_size)
         return StreamMoment(
             time_s=slot.time_s,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.spec import settings_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -64,7 +66,7 @@ class Window:
 
     def __init__(self, manifest: Manifest) -> None:
         self.size = manifest.preprocessing.moments
-        self._settings = manifest.settings
+        self._settings = settings_of(manifest)
         self._slots: deque[Slot] = deque(maxlen=self.size)
 
     def __len__(self) -> int:

@@ -89,12 +89,13 @@ class AlignedLines:
         """Tell nothing on stdout: the error's line on stderr says it."""
 
 
-def tell_request(chosen: Strategy, exit_risk: float | None) -> None:
+def tell_request(chosen: Strategy) -> None:
     """Say on stderr, once for all clips, what a user should know of the request, and what a risk promises."""
     from avgn_edge.runtime.strategy import promise  # noqa: PLC0415 - NumPy
 
     for text in chosen.notes:
         lines.warning(text)
+    exit_risk = chosen.options.exit_risk
     if exit_risk is not None and chosen.rules.certifies(chosen.glances):
         lines.note(f"exit risk {exit_risk:g}: {promise(exit_risk)}")
 
@@ -106,7 +107,7 @@ def choose_jobs(asked: int | None, job: Job, recognizer: Recognizer, batch: Batc
     """
     if asked is not None:
         return asked if batch.total is None else max(1, min(asked, batch.total))
-    timed = recognizer.check_budget(job.budget).seconds is not None
+    timed = job.options.budget.seconds is not None
     if timed or recognizer.device.used not in PROCESSORS:
         return 1
     return max(1, min(cores, len(batch.first) // CLIPS_A_PROCESS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
     from avgn_edge.datasets import DataSet
     from avgn_edge.evaluation.details import Details
     from avgn_edge.evaluation.row import Row
-    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from avgn_edge.runtime.options import Options, Sampling
+    from avgn_edge.runtime.recognizer import Recognizer
 
 LEGEND = (
     "when: the most salient moment lies in a true episode",
@@ -46,26 +46,23 @@ def read_clips(data: Path, videos: Path | None, split: str | None) -> DataSet:
     return whole if split is None else whole.part(split)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a row asks for."""
-
-    budget: str = "none"
-    average: str | None = None
-    exit_risk: float | None = None
-
-
-def requests(budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None) -> list[Request]:
+def requests(
+    budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None, sampling: Sampling
+) -> list[Options]:
     """Return a request a budget, and one an average; one without either where neither is given."""
-    limited = [Request(budget, None, exit_risk) for budget in budgets or ([] if averages else ["none"])]
-    return limited + [Request("none", average, exit_risk) for average in averages]
+    from avgn_edge.runtime.options import Options  # noqa: PLC0415
+
+    limited = budgets or ([] if averages else ["none"])
+    return [
+        *(Options.of(budget, sampling=sampling, exit_risk=exit_risk) for budget in limited),
+        *(Options.of(average=average, sampling=sampling, exit_risk=exit_risk) for average in averages),
+    ]
 
 
 def evaluate_requests(
     recognizer: Recognizer,
     data: DataSet,
-    asked: Sequence[Request],
-    sampling: Sampling,
+    asked: Sequence[Options],
     *,
     mistakes: int = 0,
     detailed: Callable[[Details], None] | None = None,
@@ -79,8 +76,7 @@ def evaluate_requests(
     from avgn_edge.evaluation.when_and_where import read_truth  # noqa: PLC0415
 
     for one in asked:
-        budget = recognizer.check_budget(one.budget)
-        recognizer.strategy(budget, average=one.average, exit_risk=one.exit_risk)
+        recognizer.strategy(one)
     truth = read_truth(data.source if data.source.is_dir() else data.source.parent)
     _warn_of_unknown_labels(data, recognizer.labels)
     told: set[str] = set()
@@ -98,11 +94,8 @@ def evaluate_requests(
             row = evaluate(
                 recognizer,
                 data.clips,
-                one.budget,
-                average=one.average,
-                exit_risk=one.exit_risk,
+                one,
                 truth=truth,
-                sampling=sampling,
                 progress=progress,
                 witness=witness,
             )
@@ -120,8 +113,7 @@ def write_report(
     recognizer: Recognizer,
     rows: Sequence[Row],
     details: Sequence[Details],
-    asked: Sequence[Request],
-    sampling: Sampling,
+    asked: Sequence[Options],
     folder: Path,
 ) -> Path:
     """Write the page over the rows, and a page for each mistake of the dearest one; return the first."""
@@ -130,17 +122,9 @@ def write_report(
     from avgn_edge.whole_file import write_text  # noqa: PLC0415
 
     at = dearest_row(rows)
-    request, mistakes, examples = asked[at], details[at].mistakes, []
+    mistakes, examples = details[at].mistakes, []
     with Bar("pages", len(mistakes)) as bar:
-        for example in report_mistakes(
-            recognizer,
-            mistakes,
-            folder,
-            request.budget,
-            sampling=sampling,
-            exit_risk=request.exit_risk,
-            average=request.average,
-        ):
+        for example in report_mistakes(recognizer, mistakes, folder, asked[at]):
             examples.append(example)
             bar.show(len(examples))
     path = folder / EVALUATION

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DEFAULT_RISK
 from avgn_edge.terminal.tables import columns, counted, fields, gmacs, mmacs, size
@@ -85,7 +85,7 @@ def _prices(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _graphs(manifest: Manifest) -> Iterator[tuple[str, ...]]:
     yield ("graph", "MFLOPs fixed", "per item", *manifest.precisions)
-    for name in GRAPHS:
+    for name in manifest.graph_names:
         cost = manifest.cost[name]
         sizes = (size(manifest.graphs[precision][name].bytes) for precision in manifest.precisions)
         yield (name, mmacs(cost.fixed_macs), mmacs(cost.macs_per_item), *sizes)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avgn_edge.errors import BundleError, DeviceError
+from avgn_edge.runtime.options import Options
 from avgn_edge.terminal.lines import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avgn_edge.runtime.recognizer import Recognizer, Sampling
+    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
-    from avgn_edge.runtime.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,8 @@ class Job:
     precision: str = "auto"
     threads: int | None = None
     """CPU threads of one process."""
-    budget: str = "none"
-    sampling: Sampling = "cheap"
-    top: int = 5
-    exit_risk: float | None = None
-    average: str | None = None
+    options: Options = Options()  # noqa: RUF009 - frozen
+    """What each clip is asked for."""
     report: Path | None = None
     """Where the page of each clip is written to; a folder that exists."""
     hwaccel: str = "none"
@@ -56,11 +53,6 @@ class Job:
 
         return Recognizer.open(self.model, self.device, self.precision, threads=self.threads, hwaccel=self.hwaccel)
 
-    def check(self, recognizer: Recognizer) -> Strategy:
-        """Return what the request comes to; BudgetError or BundleError for one that no clip can meet."""
-        asked = recognizer.check_budget(self.budget)
-        return recognizer.strategy(asked, exit_risk=self.exit_risk, average=self.average)
-
     def classify(self, recognizer: Recognizer, clip: str) -> Result | Failure:
         """Return the answer for one clip, or the failure that is this clip's alone.
 
@@ -69,14 +61,7 @@ class Job:
         try:
             if self.report is not None:
                 return self._reported(recognizer, clip, self.report)
-            return recognizer.classify(
-                clip,
-                self.budget,
-                top=self.top,
-                sampling=self.sampling,
-                exit_risk=self.exit_risk,
-                average=self.average,
-            )
+            return recognizer.answer(clip, self.options)
         except (BundleError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug that one clip brings out must not cost the others' answers
@@ -85,13 +70,4 @@ class Job:
     def _reported(self, recognizer: Recognizer, clip: str, folder: Path) -> Result:
         from avgn_edge.reports.write import classify_and_report  # noqa: PLC0415 - most batches have no report
 
-        return classify_and_report(
-            recognizer,
-            clip,
-            folder,
-            self.budget,
-            top=self.top,
-            sampling=self.sampling,
-            exit_risk=self.exit_risk,
-            average=self.average,
-        )
+        return classify_and_report(recognizer, clip, folder, self.options)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from avgn_edge.architectures.avgn.spec import GRAPHS, AvgnSettings
 from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint, RiskRow
-from avgn_edge.bundle.manifest import GRAPHS, GraphCost, Manifest, RuntimeSettings, TensorSpec
+from avgn_edge.bundle.manifest import GraphCost, Manifest, TensorSpec
 from avgn_edge.bundle.writer import describe_graph, write_bundle
 from avgn_edge.runtime.engines import probe
 
@@ -31,7 +32,7 @@ def make_manifest(graph: bytes, precisions: tuple[str, ...] = ("fp32", "int8"), 
         labels=("zero", "one", "zwölf ✓"),
         task="single-label",
         licence="Apache-2.0",
-        settings=RuntimeSettings(
+        settings=AvgnSettings(
             patch_size=128,
             glances=4,
             looks=4,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle
 from avgn_edge.errors import BundleError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle import writer
 from avgn_edge.bundle.exits import ExitSettings
-from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import replace_manifest, write_bundle
 from avgn_edge.errors import BundleError

@@ -12,6 +12,7 @@ from avgn_edge.calibration import averages, operating_points, simulate
 from avgn_edge.calibration.averages import NEVER, geometric_thresholds, thresholds_for
 from avgn_edge.calibration.operating_points import AVERAGE_STEP, Calibrated, average_points
 from avgn_edge.runtime.exits import Exits
+from avgn_edge.runtime.options import Options
 
 
 def sure(trajectories):
@@ -170,7 +171,7 @@ def test_an_average_is_executed_at_the_cost_that_its_point_tells(asked):
     tables = tuple(ExitTable(g, temperatures, 30, 10**9, ()) for g in (0, 1, 4))
     calibrated = dataclasses.replace(manifest, operating_points=points, exits=ExitSettings(None, {"fp32": tables}))
     recognizer = recognizer_of(calibrated)
-    chosen = recognizer.strategy(average=asked)
+    chosen = recognizer.strategy(Options.of(average=asked))
     point = next(p for p in points if p.thresholds == chosen.rules.at(chosen.glances).thresholds)
     results = [recognizer.classify(some_clip(seed), average=asked) for seed in range(30)]
     assert round(np.mean([spent(result) for result in results])) == point.mean_macs

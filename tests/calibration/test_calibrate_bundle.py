@@ -15,9 +15,9 @@ import onnx
 from network_makers import LABELS
 from tiny_bundle import CLIPS, COMMITTED, calibrate_tiny, write_clips
 
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle import writer as writer_module
 from avgn_edge.bundle.exits import FIRST_LOOK
-from avgn_edge.bundle.manifest import GRAPHS
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration import calibrate as calibrate_module
 from avgn_edge.calibration.calibrate import calibrate

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.calibration.half import to_half
 from avgn_edge.calibration.sensitivity import relative_rms
 from avgn_edge.errors import BundleError

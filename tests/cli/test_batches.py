@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from interruptions import await_end, children, started
 
-from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.options import Options
 from avgn_edge.terminal.classify import AlignedLines, choose_jobs, classify_batch
 from avgn_edge.terminal.clips import Batch, Found
 from avgn_edge.terminal.job import Job
@@ -65,9 +65,9 @@ def test_a_number_of_jobs_that_makes_no_sense_is_one_line(run, bundle, media, jo
     ],
 )
 def test_as_many_processes_as_are_worth_it(asked, budget, device, clips, listed, cores, jobs):
-    recognizer = SimpleNamespace(device=SimpleNamespace(used=device), check_budget=Budget.parse)
+    recognizer = SimpleNamespace(device=SimpleNamespace(used=device))
     batch = Batch([Found("a.mp4")] * clips, listed=listed)
-    assert choose_jobs(asked, Job(budget=budget), recognizer, batch, cores) == jobs
+    assert choose_jobs(asked, Job(options=Options.of(budget)), recognizer, batch, cores) == jobs
 
 
 def test_columns_widen_for_a_longer_name_that_comes_later(capfd):
@@ -106,9 +106,7 @@ class WatchedJob(Job):
 
 def test_answers_are_not_kept():
     most = 0
-    recognizer = SimpleNamespace(
-        answers=weakref.WeakSet(), device=SimpleNamespace(used="cpu"), check_budget=Budget.parse
-    )
+    recognizer = SimpleNamespace(answers=weakref.WeakSet(), device=SimpleNamespace(used="cpu"))
 
     class Writer:
         def answer(self, result):

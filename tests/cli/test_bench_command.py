@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 
 
 def test_bench_says_where_the_time_goes(run, bundle, tmp_path, monkeypatch):
@@ -14,7 +14,11 @@ def test_bench_says_where_the_time_goes(run, bundle, tmp_path, monkeypatch):
     assert (done.code, done.stderr) == (0, "")
     (told,) = done.objects
     stages = {stage["name"]: stage for stage in told["stages"]}
-    assert {graph.replace("_", " ") for graph in GRAPHS} | {"open", "decode frames", "orchestration"} <= set(stages)
+    assert {graph.replace("_", " ") for graph in GRAPHS} | {
+        "open",
+        "decode frames",
+        "orchestration",
+    } <= set(stages)
     assert stages["audio encoder"]["runs"] == 1
     assert all(stage["ms"] >= 0 for stage in told["stages"])
     assert told["looks"] >= 1

@@ -268,14 +268,14 @@ def test_a_rule_of_stopping_that_makes_no_sense_is_one_line(asked, run, bundle, 
 
 
 def test_a_bug_in_one_clip_costs_the_others_nothing(run, bundle, media, monkeypatch):
-    right = Recognizer.classify
+    right = Recognizer.answer
 
-    def classify(self, clip, *arguments, **options):
+    def answer(self, clip, *arguments, **options):
         if clip.endswith("both.mp4"):
             raise RuntimeError("two\nlines")
         return right(self, clip, *arguments, **options)
 
-    monkeypatch.setattr(Recognizer, "classify", classify)
+    monkeypatch.setattr(Recognizer, "answer", answer)
     done = run("classify", media / "both.mp4", media / "sound.wav", "-m", bundle)
     assert (done.code, len(done.lines), len(done.errors)) == (1, 1, 1)
     assert "both.mp4: RuntimeError (two lines): this is a bug: run again with --debug" in done.errors[0]
@@ -284,14 +284,14 @@ def test_a_bug_in_one_clip_costs_the_others_nothing(run, bundle, media, monkeypa
 
 
 def test_ctrl_c_keeps_what_was_done(run, bundle, media, monkeypatch):
-    right = Recognizer.classify
+    right = Recognizer.answer
 
-    def classify(self, clip, *arguments, **options):
+    def answer(self, clip, *arguments, **options):
         if clip.endswith("both.mp4"):
             raise KeyboardInterrupt
         return right(self, clip, *arguments, **options)
 
-    monkeypatch.setattr(Recognizer, "classify", classify)
+    monkeypatch.setattr(Recognizer, "answer", answer)
     done = run("classify", media / "sound.wav", media / "both.mp4", media / "sound.wav", "-m", bundle, "--json")
     assert (done.code, len(done.objects)) == (130, 1)
     assert done.stderr == "interrupted: 1 of 3 clips done\n"

@@ -8,7 +8,8 @@ import json
 import pytest
 
 import avgn_edge
-from avgn_edge.bundle.manifest import GRAPHS, Manifest
+from avgn_edge.architectures.avgn.spec import GRAPHS
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.runtime import doctor as examination
 

@@ -22,6 +22,7 @@ from avgn_edge.evaluation.evaluate import evaluate, unknown_labels, warm_up
 from avgn_edge.evaluation.paper_cost import has_paper_encoders
 from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
 from avgn_edge.evaluation.when_and_where import Episode, Truth, WhenAndWhere
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 
 SETTING = Setting("made", "cpu", "fp32", "single-label", "2gflops", paper_encoders=True)
@@ -43,13 +44,13 @@ def answer(shown, probabilities, **changes):
 
 def spied(recognizer, monkeypatch):
     """The results that a recognizer gave, as they come."""
-    given, classify = [], recognizer.classify
+    given, answer = [], recognizer.answer
 
     def spy(*arguments, **named):
-        given.append(classify(*arguments, **named))
+        given.append(answer(*arguments, **named))
         return given[-1]
 
-    monkeypatch.setattr(recognizer, "classify", spy)
+    monkeypatch.setattr(recognizer, "answer", spy)
     return given
 
 
@@ -130,7 +131,7 @@ def test_the_paper_s_prices_are_for_the_paper_s_encoders(audio, glance, look, pa
 def test_every_clip_is_answered_within_its_budget(recognizer, csv_set, monkeypatch):
     clips = read_dataset(csv_set([*LABELS, f"{LABELS[0]}|{LABELS[1]}"])).clips
     results, steps = spied(recognizer, monkeypatch), []
-    row = evaluate(recognizer, clips, " 100MFLOPS ", progress=lambda: steps.append(1))
+    row = evaluate(recognizer, clips, Options.of(" 100MFLOPS "), progress=lambda: steps.append(1))
     assert (row.clips, len(steps), row.failed) == (7, 7, ())
     assert (row.model, row.device, row.precision, row.budget) == ("fake", "fake", "fp32", "100mflops")
     right = [result.label in clip.labels for result, clip in zip(results, clips, strict=True)]
@@ -151,7 +152,7 @@ def test_probabilities_are_of_every_class_in_the_order_of_the_labels(recognizer,
 
 
 def test_a_clip_that_cannot_be_read_is_skipped_and_named(recognizer, csv_set):
-    row = evaluate(recognizer, read_dataset(csv_set(["dog"] * 9, broken=1)).clips, "20mflops")
+    row = evaluate(recognizer, read_dataset(csv_set(["dog"] * 9, broken=1)).clips, Options.of("20mflops"))
     assert (row.clips, [failure.clip for failure in row.failed]) == (9, ["broken0.mp4"])
     assert "broken0.mp4" in row.failed[0].error
 
@@ -160,10 +161,10 @@ def test_more_than_a_tenth_unreadable_stops_at_once(recognizer, csv_set):
     clips = read_dataset(csv_set(["dog"] * 8, broken=2)).clips
     steps = []
     with pytest.raises(DataError, match=r"2 of 10 clips .* broken0\.mp4"):
-        evaluate(recognizer, clips, "20mflops", progress=lambda: steps.append(1))
+        evaluate(recognizer, clips, Options.of("20mflops"), progress=lambda: steps.append(1))
     steps.clear()
     with pytest.raises(DataError, match="2 of 10 clips"):
-        evaluate(recognizer, clips[::-1], "20mflops", progress=lambda: steps.append(1))
+        evaluate(recognizer, clips[::-1], Options.of("20mflops"), progress=lambda: steps.append(1))
     assert len(steps) < 2
 
 
@@ -172,15 +173,15 @@ def test_a_clip_without_an_answer_in_the_budget_is_named_with_the_budget_it_need
     write_media(table.parent / "3.mp4", VideoSpec(times=[i / 5 for i in range(10)]))  # no sound to answer from
     clips = read_dataset(table).clips
     with fake_recognizer(cost={**COST, "global_encoder": (0, 30_000_000)}) as recognizer:
-        row = evaluate(recognizer, clips, "20mflops")
+        row = evaluate(recognizer, clips, Options.of("20mflops"))
         assert (row.clips, len(row.failed), row.failed[0].clip) == (9, 1, "3.mp4")
         assert "30mflops" in row.failed[0].error
-        assert not evaluate(recognizer, clips, "30mflops").failed
+        assert not evaluate(recognizer, clips, Options.of("30mflops")).failed
 
 
 def test_a_budget_that_buys_nothing_is_refused(recognizer):
     with pytest.raises(BudgetError, match="16mflops"):
-        evaluate(recognizer, [LabelledClip(Path("no.mp4"), "no.mp4", ("dog",))], "1mflops")
+        evaluate(recognizer, [LabelledClip(Path("no.mp4"), "no.mp4", ("dog",))], Options.of("1mflops"))
 
 
 def test_a_set_of_unknown_labels_is_refused_before_any_clip_is_opened(recognizer, tmp_path):
@@ -192,7 +193,7 @@ def test_a_set_of_unknown_labels_is_refused_before_any_clip_is_opened(recognizer
 def test_clips_of_unknown_labels_count_as_wrong(recognizer, csv_set):
     data = read_dataset(csv_set(["dog", "cat", "rain|cat"]))
     assert unknown_labels(data, recognizer.labels) == ("cat",)
-    row = evaluate(recognizer, data.clips, "20mflops")
+    row = evaluate(recognizer, data.clips, Options.of("20mflops"))
     assert (row.clips, row.unknown_clips, row.average_precision_classes) == (3, 1, 2)
     assert row.top5 <= 2 / 3
 
@@ -233,7 +234,7 @@ def test_a_row_says_which_rule_of_stopping_it_is_of(recognizer, csv_set):
         ({"budget": "1GFLOPS", "exit_risk": 0.02}, "1gflops, risk 0.02", 0),
         ({"budget": "1gflops", "average": "100mflops"}, "1gflops, average 100mflops", 8),
     ):
-        row = evaluate(able, clips, **asked)
+        row = evaluate(able, clips, Options.of(**asked))
         assert row.budget == name
         if glances is not None:
             assert (row.mean_glances, row.mean_looks, row.exits["confident"]) == (glances, 0, 2)
@@ -243,14 +244,14 @@ def test_a_rule_that_the_bundle_cannot_follow_is_refused_before_any_clip_is_open
     clips = [LabelledClip(Path("no.mp4"), "no.mp4", ("dog",))]
     for asked in ({"average": "100mflops"}, {"exit_risk": 0.02}):
         with pytest.raises(BundleError, match="avgn-edge calibrate"):
-            evaluate(recognizer, clips, **asked)
+            evaluate(recognizer, clips, Options.of(**asked))
     with pytest.raises(BudgetError):
-        evaluate(calibrated(recognizer), clips, exit_risk=0.02, average="100mflops")
+        evaluate(calibrated(recognizer), clips, Options.of(exit_risk=0.02, average="100mflops"))
 
 
 def test_a_part_of_a_file_is_stopped_by_the_same_rule(recognizer, csv_set):
     clips = read_dataset(csv_set(["dog,1.0,2.5"], columns="path,label,start,end")).clips
-    assert evaluate(calibrated(recognizer), clips, average="100mflops").exits["confident"] == 1
+    assert evaluate(calibrated(recognizer), clips, Options.of(average="100mflops")).exits["confident"] == 1
 
 
 def test_warming_up_runs_every_graph_whatever_the_clip(recognizer, tmp_path):

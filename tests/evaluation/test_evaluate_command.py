@@ -16,8 +16,9 @@ from avgn_edge.bundle.reader import packaged_bundle_path
 from avgn_edge.cli import main
 from avgn_edge.errors import BundleError
 from avgn_edge.evaluation.row import Row
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.terminal.evaluate import Request, as_text, requests
+from avgn_edge.terminal.evaluate import as_text, requests
 
 
 @pytest.fixture
@@ -181,13 +182,14 @@ def test_an_exit_that_is_not_calibrated_is_refused_before_the_first_clip(run, cs
 
 
 def test_requests_are_a_row_a_budget_and_a_row_an_average():
-    assert [(one.budget, one.average, one.exit_risk) for one in requests(["1gflops", "none"], ["2gflops"], 0.1)] == [
-        ("1gflops", None, 0.1),
-        ("none", None, 0.1),
-        ("none", "2gflops", 0.1),
+    asked = {"exit_risk": 0.1, "sampling": "centre"}
+    assert requests(["1gflops", "none"], ["2gflops"], 0.1, "centre") == [
+        Options.of("1gflops", **asked),
+        Options.of("none", **asked),
+        Options.of(average="2gflops", **asked),
     ]
-    assert requests([], [], None) == [Request("none", None, None)]
-    assert requests([], ["2gflops"], None) == [Request("none", "2gflops", None)]
+    assert requests([], [], None, "cheap") == [Options.of("none")]
+    assert requests([], ["2gflops"], None, "cheap") == [Options.of(average="2gflops")]
 
 
 def test_the_table_fits_a_terminal_of_120_columns():

@@ -14,7 +14,7 @@ onnx = pytest.importorskip("onnx")
 from tiny_bundle import COMMITTED, export_tiny  # noqa: E402
 
 import avgn_edge  # noqa: E402
-from avgn_edge.bundle.manifest import GRAPHS  # noqa: E402
+from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path  # noqa: E402
 from avgn_edge.export.export import export_bundle  # noqa: E402
 from avgn_edge.export.parity import TOLERANCE  # noqa: E402

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import FakeBundle, fake_manifest
 
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores, sureness
 from avgn_edge.highlights.salience import Salience, window_count
@@ -22,11 +23,8 @@ from avgn_edge.runtime.recognizer import Recognizer
 
 
 def a_track(count):
-    manifest = fake_manifest(dict.fromkeys(_GRAPHS, (0, 0)))
+    manifest = fake_manifest(dict.fromkeys(GRAPHS, (0, 0)))
     return Track.empty(moment_times(count * 0.75, 0.75, 16), manifest), manifest
-
-
-_GRAPHS = ("audio_encoder", "global_encoder", "saliency", "spatial", "local_encoder", "classifier")
 
 
 def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():

@@ -9,6 +9,7 @@ pytest.importorskip("onnxruntime")
 from network_makers import made_clip
 
 from avgn_edge.reports.record import record
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 
 
@@ -21,4 +22,4 @@ def recognizer(tiny_bundle):
 @pytest.fixture(scope="session")
 def told(recognizer):
     """The record of a clip with everything: sound, glances, looks."""
-    return record(recognizer, lambda: made_clip(3))
+    return record(recognizer, lambda: made_clip(3), Options())

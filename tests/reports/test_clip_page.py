@@ -15,26 +15,27 @@ from avgn_edge.reports.clip_page import EXITS, STAGES, clip_page
 from avgn_edge.reports.html import milliseconds, percent
 from avgn_edge.reports.record import record
 from avgn_edge.reports.timeline import COLUMNS, palette, spectrogram
+from avgn_edge.runtime.options import Options
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x00\x1b[2J\u202e\udcff\n&amp;"
 
 
 def tall(recognizer):
     frames = np.random.default_rng(0).integers(0, 256, (8, 640, 360, 3)).astype(np.uint8)
-    return record(recognizer, lambda: ArrayClip(frames, duration_s=8.0))
+    return record(recognizer, lambda: ArrayClip(frames, duration_s=8.0), Options())
 
 
 def one_frame(recognizer):
-    return record(recognizer, lambda: ArrayClip(np.full((1, 90, 160, 3), 99, np.uint8), duration_s=0.0))
+    return record(recognizer, lambda: ArrayClip(np.full((1, 90, 160, 3), 99, np.uint8), duration_s=0.0), Options())
 
 
 KINDS = {
-    "everything": lambda r: record(r, lambda: made_clip(3)),
-    "some sound": lambda r: record(r, lambda: made_clip(4, "some")),
-    "no sound": lambda r: record(r, lambda: made_clip(3, "none")),
-    "no video": lambda r: record(r, lambda: made_clip(3, video=False)),
-    "listening alone": lambda r: record(r, lambda: made_clip(3), "60mflops", top=1),
-    "in time": lambda r: record(r, lambda: made_clip(3), "20s"),
+    "everything": lambda r: record(r, lambda: made_clip(3), Options()),
+    "some sound": lambda r: record(r, lambda: made_clip(4, "some"), Options()),
+    "no sound": lambda r: record(r, lambda: made_clip(3, "none"), Options()),
+    "no video": lambda r: record(r, lambda: made_clip(3, video=False), Options()),
+    "listening alone": lambda r: record(r, lambda: made_clip(3), Options.of("60mflops", top=1)),
+    "in time": lambda r: record(r, lambda: made_clip(3), Options.of("20s")),
     "tall": tall,
     "one frame": one_frame,
 }
@@ -75,7 +76,7 @@ def test_numbers_are_the_result_s(told):
 
 
 def test_the_budget_s_share_is_of_what_was_given(recognizer):
-    told = record(recognizer, lambda: made_clip(3), "100mflops")
+    told = record(recognizer, lambda: made_clip(3), Options.of("100mflops"))
     spent = told.result.budget.spent_gflops
     assert f"{percent(spent / 0.1)} of the compute that it was given" in Page(clip_page(told)).text
 
@@ -127,7 +128,7 @@ def test_a_page_of_a_thousand_classes_and_sixteen_looks_stays_small(told):
 def test_a_turned_video_is_shown_upright(recognizer, tmp_path):
     sound = SoundSpec(tone(440, 4.0, 16_000), 16_000)
     path = write_media(tmp_path / "turned.mp4", VideoSpec(rotation=90), sound)
-    told = record(recognizer, lambda: recognizer.open_clip(path))
+    told = record(recognizer, lambda: recognizer.open_clip(path), Options())
     page = Page(clip_page(told))
     assert told.display_size == (96, 128)
     assert told.shown == pytest.approx((6, 8, 84, 112))
@@ -136,7 +137,7 @@ def test_a_turned_video_is_shown_upright(recognizer, tmp_path):
 
 
 def test_the_spectrogram_has_gaps_where_nothing_was_heard(recognizer):
-    told = record(recognizer, lambda: made_clip(4, "some"))
+    told = record(recognizer, lambda: made_clip(4, "some"), Options())
     picture = spectrogram(told)
     width = COLUMNS // 16  # of a second, of sixteen: a moment's sound fills its column but for a hair
     for index, heard in enumerate(told.heard):
@@ -149,14 +150,16 @@ def test_the_spectrogram_has_gaps_where_nothing_was_heard(recognizer):
 def test_low_tones_are_at_the_bottom_of_the_spectrogram(recognizer):
     def loudest(hertz):
         waveform = tone(hertz, 16.0, 16_000)[:, 0]
-        return int(spectrogram(record(recognizer, lambda: ArrayClip(None, waveform, 16_000))).sum(axis=1).argmax())
+        return int(
+            spectrogram(record(recognizer, lambda: ArrayClip(None, waveform, 16_000), Options())).sum(axis=1).argmax()
+        )
 
     assert loudest(300) > loudest(1_000) > loudest(4_000)
 
 
 def test_sound_of_an_hour_is_widened_and_that_is_said(recognizer):
     hour = ArrayClip(np.zeros((16, 32, 32, 3), np.uint8), tone(440, 3_600, 1_000)[:, 0], 1_000)
-    told = record(recognizer, lambda: hour)
+    told = record(recognizer, lambda: hour, Options())
     drawn = (spectrogram(told) > 0).any(axis=0).mean()
     assert 0.25 < drawn < 0.35
     assert "drawn wider than it is" in Page(clip_page(told)).text

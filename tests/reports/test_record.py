@@ -10,12 +10,13 @@ from avgn_edge.errors import ClipError
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.reports.record import record
 from avgn_edge.reports.recording import RecordingClip
+from avgn_edge.runtime.options import Options
 
 
 @pytest.mark.parametrize("budget", ["none", "200mflops", "30s"])
 @pytest.mark.parametrize("heard", ["all", "some", "none"])
 def test_the_answer_is_that_of_classify(recognizer, heard, budget):
-    kept = record(recognizer, lambda: made_clip(1, heard), budget)
+    kept = record(recognizer, lambda: made_clip(1, heard), Options.of(budget))
     plain = recognizer.classify(made_clip(1, heard), budget)
     np.testing.assert_allclose(kept.result.probabilities, plain.probabilities, atol=1e-6)
     assert (kept.result.budget, kept.result.exit) == (plain.budget, plain.exit)
@@ -46,7 +47,7 @@ def test_steps_are_listening_glances_and_each_look(told):
 
 
 def test_a_clip_that_only_ends_adds_no_step(recognizer):
-    kept = record(recognizer, lambda: made_clip(2, video=False))
+    kept = record(recognizer, lambda: made_clip(2, video=False), Options())
     assert ([step.kind for step in kept.steps], kept.result.exit) == (["listened"], "no-visual")
     assert (kept.has_video, kept.display_size, kept.frames) == (False, None, {})
 
@@ -67,10 +68,10 @@ def test_a_clip_is_opened_when_it_is_asked_and_closed_in_the_end(recognizer):
     with RecordingClip(opening):
         assert events == []
     assert events == []  # what was never opened is not closed
-    record(recognizer, opening)
+    record(recognizer, opening, Options())
     assert events == ["opened", "closed"]
 
 
 def test_what_cannot_be_opened_is_the_error_of_opening(recognizer, tmp_path):
     with pytest.raises(ClipError, match="nowhere"):
-        record(recognizer, lambda: recognizer.open_clip(tmp_path / "nowhere.mp4"))
+        record(recognizer, lambda: recognizer.open_clip(tmp_path / "nowhere.mp4"), Options())

@@ -14,6 +14,7 @@ from avgn_edge.errors import AvgnEdgeError, ClipError
 from avgn_edge.reports.html import page_name
 from avgn_edge.reports.index import INDEX, MOST_THUMBNAILS, IndexRow, index_page, write_index
 from avgn_edge.reports.write import classify_and_report
+from avgn_edge.runtime.options import Options
 from avgn_edge.whole_file import make_folder, write_text
 
 HOSTILE = 'a<b onclick="x">\udcff\u202e.mp4'
@@ -25,7 +26,7 @@ def clip(tmp_path_factory):
 
 
 def test_a_clip_s_page_is_written_and_listed(recognizer, clip, tmp_path):
-    result = classify_and_report(recognizer, str(clip), tmp_path, "none", top=1)
+    result = classify_and_report(recognizer, str(clip), tmp_path, Options.of(top=1))
     again = recognizer.classify(str(clip), "none", top=1)
     assert (result.label, result.budget, len(result.top)) == (again.label, again.budget, 1)
     index = read_page(write_index(tmp_path, [("bad.mp4", "bad.mp4: it is <bad>: mend it")]))
@@ -40,16 +41,16 @@ def test_a_clip_s_page_is_written_and_listed(recognizer, clip, tmp_path):
 def test_an_index_has_what_earlier_runs_wrote_and_drops_what_is_gone(recognizer, clip, tmp_path):
     other = clip.with_name("other.mp4")
     other.write_bytes(clip.read_bytes())
-    classify_and_report(recognizer, str(clip), tmp_path, "none")
+    classify_and_report(recognizer, str(clip), tmp_path, Options())
     write_index(tmp_path)
-    classify_and_report(recognizer, str(other), tmp_path, "none")
+    classify_and_report(recognizer, str(other), tmp_path, Options())
     assert set(read_page(write_index(tmp_path)).links) == {page_name(str(clip)), page_name(str(other))}
     (tmp_path / page_name(str(clip))).unlink()
     assert read_page(write_index(tmp_path)).links == [page_name(str(other))]
 
 
 def test_pages_that_are_none_of_ours_or_cut_off_are_left_out(recognizer, clip, tmp_path):
-    classify_and_report(recognizer, str(clip), tmp_path, "none")
+    classify_and_report(recognizer, str(clip), tmp_path, Options())
     text = (tmp_path / page_name(str(clip))).read_text(encoding="utf-8")
     (tmp_path / "cut.html").write_text(text[:300])
     (tmp_path / "mine.html").write_text("<p>hello")
@@ -136,5 +137,5 @@ def test_a_clip_without_an_answer_has_no_page(recognizer, tmp_path):
     folder = tmp_path / "report"
     make_folder(folder)
     with pytest.raises(ClipError):
-        classify_and_report(recognizer, str(tmp_path / "text.mp4"), folder)
+        classify_and_report(recognizer, str(tmp_path / "text.mp4"), folder, Options())
     assert list(Path(folder).iterdir()) == []

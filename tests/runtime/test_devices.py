@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime import devices, doctor
 from avgn_edge.runtime.devices import Device, choose_precision, open_engine, precision_note

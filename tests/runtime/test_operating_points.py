@@ -15,6 +15,7 @@ from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.errors import BudgetError
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 
 PRICE = {graph: fixed + item for graph, (fixed, item) in REAL_COST.items()}
@@ -134,8 +135,8 @@ def test_without_a_limit_and_under_a_time_budget_the_bundle_s_own_glances_and_lo
     assert (glanced_first(own), own.budget.looks) == (8, 5)
     manifest = dataclasses.replace(fake_manifest(REAL_COST, glances=8, looks=5), operating_points=POINTS[:2])
     recognizer = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    assert recognizer.strategy("80ms").points == ()
-    assert recognizer.strategy("80ms").glances == 8
+    assert recognizer.strategy(Options.of("80ms")).points == ()
+    assert recognizer.strategy(Options.of("80ms")).glances == 8
     assert recognizer.classify(FakeClip(np.array(HEARD)), "1000s").budget.looks == 5
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from network_makers import FakeBundle, FakeEngine, fake_manifest
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.graphs import Sessions
 from avgn_edge.runtime.pace import HIGH, GraphPace, Pace, Run, quantile

@@ -280,7 +280,7 @@ def test_a_bundle_that_is_none_is_a_bundle_error(tmp_path):
 
 
 def test_an_overflowing_logit_is_a_probability_and_no_warning(recwarn):
-    from avgn_edge.runtime.steps import probabilities
+    from avgn_edge.runtime.answers import probabilities
 
     for task in ("single-label", "multi-label"):
         values = probabilities(np.array([-1e4, 0.0, 1e4], dtype=np.float32), task)

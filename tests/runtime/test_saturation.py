@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.reader import packaged_bundle_path
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.engines import vnni

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from network_makers import FakeBundle, FakeClip, FakeEngine, fake_manifest
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.runtime.engines.engine import DeviceReport

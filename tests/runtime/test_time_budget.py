@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import FakeBundle, FakeClip, FakeEngine, fake_manifest
 
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.media.limit import OutOfTime, not_heard
 from avgn_edge.media.windows import WindowBuffer
 from avgn_edge.runtime.budget import Budget

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avgn_edge.bundle.exits import LISTENED, OperatingPoint
-from avgn_edge.bundle.manifest import GRAPHS
+from avgn_edge.bundle.exits import OperatingPoint
 from avgn_edge.runtime.ledger import DECODE, Ledger, Run
 
 if TYPE_CHECKING:
@@ -68,35 +67,7 @@ def plan(
 
 def plan_of(strategy: Strategy, ledger: Ledger, moments: int) -> Plan:
     """What a strategy comes to with what is left in the ledger after listening."""
-    return plan(ledger, moments, strategy.glances, strategy.looks, strategy.points, strategy.most_macs)
-
-
-def sure_glances(ledger: Ledger, strategy: Strategy, moments: int, *, sound: bool) -> int:
-    """How many glances are certain to follow listening, whatever turns out to be heard; 0 where listening may end all.
-
-    `sound` says whether there is a track to listen to.
-    """
-
-    def glances(heard: int) -> int:
-        listened = ledger.after(Run("audio_encoder", heard)) if heard else ledger
-        planned = plan_of(strategy, listened, moments)
-        may_end = heard and strategy.rules.at(planned.glances).threshold(LISTENED) <= 1.0
-        return 0 if may_end else planned.glances
-
-    if not ledger.limited:
-        return glances(moments if sound else 0)
-    return min(map(glances, range(moments + 1 if sound else 1)))
-
-
-def graphs_within(ledger: Ledger, strategy: Strategy, moments: int) -> tuple[str, ...]:
-    """The graphs that a budget reaches for a clip that is heard throughout, those needed first in front."""
-    planned = Plan(strategy.glances, strategy.looks)
-    if not ledger.timed:
-        listened = ledger.after(Run("audio_encoder", moments))
-        planned = plan_of(strategy, listened, moments)
-    if planned.looks:
-        return GRAPHS
-    return GRAPHS[:2] if planned.glances else GRAPHS[:1]
+    return plan(ledger, moments, strategy.glances, strategy.looks, strategy.points, strategy.options.budget.macs or 0)
 
 
 def _looked_up(ledger: Ledger, moments: int, points: Sequence[OperatingPoint], macs: int) -> Plan | None:

@@ -1,0 +1,1 @@
+"""The Audio-Visual Glance Network (AVGN)."""

@@ -1,0 +1,125 @@
+"""What AVGN is to a bundle: six graphs, their sizes, and what goes in and out of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from avgn_edge.bundle import _fields as check
+from avgn_edge.bundle.architecture import Architecture, GraphRole
+from avgn_edge.bundle.exits import FIRST_LOOK
+from avgn_edge.bundle.manifest import MAX_SIDE, MAX_WIDTH, NetworkSettings
+from avgn_edge.bundle.network import ITEMS, MELS
+
+if TYPE_CHECKING:
+    from avgn_edge.bundle.architecture import Expected, Signatures
+    from avgn_edge.bundle.manifest import Manifest, Preprocessing
+
+_WIDTHS = ("audio_dim", "global_dim", "local_dim", "policy_state", "classifier_state")
+
+
+@dataclass(frozen=True)
+class AvgnSettings(NetworkSettings):
+    """Sizes that the policy needs: the patch's side in pixels, widths of features and of recurrent states."""
+
+    patch_size: int
+    audio_dim: int
+    global_dim: int
+    local_dim: int
+    policy_state: int
+    classifier_state: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {name: getattr(self, name) for name in ("patch_size", "glances", "looks", *_WIDTHS)}
+
+    @classmethod
+    def from_dict(cls, value: object, path: str = "settings") -> AvgnSettings:
+        """Check and read the JSON form."""
+        got = check.fields(value, path, ("patch_size", "glances", "looks", *_WIDTHS))
+        return cls(
+            **cls.dials(got, path),
+            patch_size=check.integer(got["patch_size"], f"{path}.patch_size", 1, MAX_SIDE),
+            **{name: check.integer(got[name], f"{path}.{name}", 1, MAX_WIDTH) for name in _WIDTHS},
+        )
+
+    def check(self, given: Preprocessing) -> None:
+        """Refuse a patch that is larger than the frame."""
+        if self.patch_size > given.frame_size:
+            check.refuse("settings.patch_size", f"{self.patch_size} is more than {given.frame_size}, the frame's")
+
+
+def signatures(manifest: Manifest) -> Signatures:
+    """Return each graph's inputs and outputs, with their types and shapes."""
+    sizes, given, labels = settings_of(manifest), manifest.preprocessing, len(manifest.labels)
+    moments, frame, patch = given.moments, given.frame_size, sizes.patch_size
+
+    def floats(*shape: int | str) -> Expected:
+        return "float32", shape
+
+    flags: Expected = "bool", (moments,)
+    heard = {"audio": floats(moments, sizes.audio_dim), "heard": flags}
+    policy, pooled = floats(1, sizes.policy_state), floats(1, sizes.classifier_state)
+    return {
+        "audio_encoder": (
+            {"spectrograms": floats(ITEMS, *MELS)},
+            {"features": floats(ITEMS, sizes.audio_dim), "logits": floats(1, labels)},
+        ),
+        "global_encoder": (
+            {"frames": ("uint8", (ITEMS, frame, frame, 3))},
+            {
+                "feature_map": floats(ITEMS, sizes.global_dim, "rows", "columns"),
+                "features": floats(ITEMS, sizes.global_dim),
+                "logits": floats(ITEMS, labels),
+            },
+        ),
+        "saliency": (
+            {"visual": floats(moments, sizes.global_dim), "glanced": flags, **heard},
+            {"saliency": floats(moments)},
+        ),
+        "spatial": (
+            {"feature_map": floats(1, sizes.global_dim, "rows", "columns"), **heard, "state": policy},
+            {"top_left": floats(1, 2), "next_state": policy},
+        ),
+        "local_encoder": (
+            {"patches": floats(ITEMS, patch, patch, 3)},
+            {"features": floats(ITEMS, sizes.local_dim)},
+        ),
+        "classifier": (
+            {
+                "visual": floats(1, sizes.global_dim),
+                "local": floats(1, sizes.local_dim),
+                **heard,
+                "state": pooled,
+                "seen": ("int64", (1,)),
+            },
+            {"logits": floats(1, labels), "next_state": pooled, "moment_logits": floats(1, labels)},
+        ),
+    }
+
+
+def settings_of(manifest: Manifest) -> AvgnSettings:
+    """Return a manifest's settings as AVGN's."""
+    settings = manifest.settings
+    if not isinstance(settings, AvgnSettings):
+        raise TypeError(f"the settings are {type(settings).__name__}, no AVGN's")
+    return settings
+
+
+ARCHITECTURE = Architecture(
+    name="avgn",
+    graphs=(
+        GraphRole("audio_encoder", "Listening: log-mel spectrograms, f_A", "audio", "heard", remembered=True),
+        GraphRole("global_encoder", "Glances: f_G", "glance", "glanced", remembered=True),
+        GraphRole("saliency", "When to look: saliency, AV-TeST", "saliency"),
+        GraphRole("spatial", "Where to look: AESPA and π", "spatial"),
+        GraphRole("local_encoder", "Looks: f_L", "local", "looked"),
+        GraphRole("classifier", "Answers: ψ and f_C", "classify"),
+    ),
+    settings=AvgnSettings,
+    signatures=signatures,
+    look=("global_encoder", "spatial", "local_encoder", "classifier"),
+    steps=lambda moments: FIRST_LOOK + moments,
+    policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
+)
+GRAPHS = ARCHITECTURE.names

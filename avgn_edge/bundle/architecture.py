@@ -1,0 +1,92 @@
+"""Networks by name: the roles of their graphs, and all else that what is no network must know of one.
+
+A network is a folder of its own with a module `spec` in it that holds `ARCHITECTURE`; nothing here imports it before
+its name is asked for. Another package's network is found by the entry point group `avgn_edge.architectures`, whose
+entries name such modules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from avgn_edge.bundle.manifest import Manifest
+
+    Expected = tuple[str, tuple[int | str, ...]]  # type and shape; a size that is a name is the same wherever it stands
+    Signatures = Mapping[str, tuple[Mapping[str, Expected], Mapping[str, Expected]]]
+
+GROUP = "avgn_edge.architectures"
+_OWN = {"avgn": "avgn_edge.architectures.avgn.spec"}
+
+
+@dataclass(frozen=True)
+class GraphRole:
+    """What one graph of a network is."""
+
+    name: str
+    """In the manifest, and of its files."""
+    title: str
+    """What a report calls it."""
+    timing: str
+    """Its key in `timing_ms`; several graphs may share one."""
+    takes: Literal["one", "heard", "glanced", "looked"] = "one"
+    """How many items a run takes: one; or as many as moments are heard, glanced at, or looked at."""
+    remembered: bool = False
+    """Whether calibration, which runs a clip in many ways, computes its items once."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, as the bundle and the runtime know it."""
+
+    name: str
+    graphs: tuple[GraphRole, ...]
+    """Those needed first in front."""
+    settings: type[Any]
+    """The class of its part of the manifest, a `bundle.manifest.NetworkSettings`."""
+    signatures: Callable[[Manifest], Signatures]
+    """Graph → its inputs and its outputs by name, for the sizes that a manifest gives."""
+    look: tuple[str, ...]
+    """The graphs of one step after the glances, at a moment that had none: what a device's speed is told by."""
+    steps: Callable[[int], int]
+    """How many exit steps a clip of so many moments has at the most."""
+    policy: str
+    """Where its class of `runtime.loop.Policy` is, as module:name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The graphs' names."""
+        return tuple(role.name for role in self.graphs)
+
+    def role(self, graph: str) -> GraphRole:
+        """The role of a graph; KeyError for no graph of this network."""
+        return {role.name: role for role in self.graphs}[graph]
+
+    def load_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
+        """Import the policy's class."""
+        module, _, name = self.policy.partition(":")
+        return getattr(import_module(module), name)
+
+
+@cache
+def architecture(name: str) -> Architecture:
+    """Return a network; KeyError for a name that is none's."""
+    module = _OWN.get(name)
+    if module is None:
+        from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that our own networks need not wait for
+
+        module = {entry.name: entry.value for entry in entry_points(group=GROUP)}[name]
+    found: Architecture = import_module(module).ARCHITECTURE
+    return found
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of all networks that are installed."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return (*_OWN, *sorted(entry.name for entry in entry_points(group=GROUP)))
