@@ -65,7 +65,7 @@ def a_result(moments=(), duration_s=16.0):
     none = np.zeros(2, dtype=np.float32)
     return Result(
         *("clip", duration_s, "a", 0.5, (ClassScore("a", 0.5),), BudgetReport("none", 1.0, 8, 1), "looks"),
-        *(tuple(moments), Timing(*[1.0] * 8), "cpu", "fp32", "made", (), none, ()),
+        *(tuple(moments), Timing(1.0, {}, 1.0), "cpu", "fp32", "made", (), none, ()),
     )
 
 

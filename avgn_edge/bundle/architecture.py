@@ -63,6 +63,11 @@ class Architecture:
         """The graphs' names."""
         return tuple(role.name for role in self.graphs)
 
+    @property
+    def listener(self) -> str:
+        """The graph that hears all moments: what any clip costs at the least."""
+        return next((role.name for role in self.graphs if role.takes == "heard"), "")
+
     def role(self, graph: str) -> GraphRole:
         """The role of a graph; KeyError for no graph of this network."""
         return {role.name: role for role in self.graphs}[graph]

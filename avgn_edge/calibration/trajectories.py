@@ -17,7 +17,7 @@ from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings
 from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules
-from avgn_edge.runtime.graphs import Graphs
+from avgn_edge.runtime.graphs import GraphRunner
 from avgn_edge.runtime.ledger import Ledger, Pace
 from avgn_edge.runtime.senses import Senses
 from avgn_edge.runtime.strategy import Strategy
@@ -119,7 +119,7 @@ def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) ->
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
     ledger = Ledger(Budget(), manifest.cost, Pace())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
-    policy = AvgnPolicy(Senses(clip, ledger), manifest, Graphs(sessions, ledger), ledger, never)
+    policy = AvgnPolicy(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
     seen = policy.seen
     for told in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
         looked = len(seen.corners)

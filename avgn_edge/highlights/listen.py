@@ -12,9 +12,9 @@ from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.ledger import DECODE_AUDIO, FRONT_END, Run
 
 if TYPE_CHECKING:
+    from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
     from avgn_edge.highlights.source import Video
     from avgn_edge.highlights.track import Track
-    from avgn_edge.runtime.graphs import Graphs
     from avgn_edge.runtime.ledger import Ledger
 
 TOGETHER: Final = 64
@@ -24,7 +24,7 @@ EDGE_S: Final = WINDOW_SAMPLES / 2 / SAMPLE_RATE + 0.01
 
 
 def listen(
-    video: Video, track: Track, graphs: Graphs, ledger: Ledger, task: str, progress: Callable[[int], None]
+    video: Video, track: Track, graphs: AvgnGraphs, ledger: Ledger, task: str, progress: Callable[[int], None]
 ) -> None:
     """Fill in f_A and f_C^A of every moment with sound; `progress` is told how many moments are done.
 

@@ -9,14 +9,15 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
     from avgn_edge.highlights.track import Track
-    from avgn_edge.runtime.graphs import Floats, Graphs
+    from avgn_edge.runtime.graphs import Floats
 
 
 class Salience:
     """The saliency of each moment; a moment not glanced at counts as AVGN's mask token (Eq. 14)."""
 
-    def __init__(self, track: Track, graphs: Graphs, window: int) -> None:
+    def __init__(self, track: Track, graphs: AvgnGraphs, window: int) -> None:
         """`window` is T, the moments AV-TeST sees at once; the track has at least so many."""
         self._track, self._graphs, self._window = track, graphs, window
         self._starts = _starts(len(track), window)

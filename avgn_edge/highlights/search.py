@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.arguments import instance, refuse, whole
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.highlights.choosing import interesting, spread
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.highlights.source import VideoSource
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.graphs import Floats, Graphs
+    from avgn_edge.runtime.graphs import Floats
     from avgn_edge.runtime.ledger import Ledger
     from avgn_edge.runtime.recognizer import Recognizer
 
@@ -72,9 +73,9 @@ def find(
     manifest = recognizer.manifest
     times_s = moment_times(video.duration_s, settings.spacing_s, manifest.preprocessing.moments)
     limit = _limit(asked, video, manifest, settings, len(times_s))
-    graphs, ledger = recognizer.account(limit)
+    runner, ledger = recognizer.account(limit)
     track, task = Track.empty(times_s, manifest), manifest.task
-    saliency = _Search(video, track, manifest, graphs, ledger, settings, progress).run()
+    saliency = _Search(video, track, manifest, AvgnGraphs(runner), ledger, settings, progress).run()
     score, says = scores(saliency, track, task), answers(track, task)
     spans = find_spans(track.times_s, score, video.duration_s, top, settings)
     return Highlights(
@@ -115,7 +116,7 @@ class _Search:
         video: Video,
         track: Track,
         manifest: Manifest,
-        graphs: Graphs,
+        graphs: AvgnGraphs,
         ledger: Ledger,
         settings: HighlightSettings,
         progress: Callable[[int, int], None] | None,

@@ -36,16 +36,6 @@ EXITS: Final = {
     "no-visual": "There are no pictures to look at: the answer comes from the sound alone.",
     None: "It has not ended.",
 }
-STAGES: Final = (
-    ("Decoding: opening, frames and sound", "decode", ""),
-    ("Listening: log-mel spectrograms, f_A", "audio", "audio_encoder"),
-    ("Glances: f_G", "glance", "global_encoder"),
-    ("When to look: saliency, AV-TeST", "saliency", "saliency"),
-    ("Where to look: AESPA and π", "spatial", "spatial"),
-    ("Looks: f_L", "local", "local_encoder"),
-    ("Answers: ψ and f_C", "classify", "classifier"),
-)
-"""What is done, its name in `Timing`, and its graph."""
 
 
 def clip_page(record: Record, *, back: tuple[str, str] | None = None, note: str = "", data: str = "") -> str:
@@ -165,13 +155,15 @@ def _spending(record: Record) -> str:
     for run in result.runs:
         items[run.graph] = items.get(run.graph, 0) + run.items
     rows = []
-    for words, stage, graph in STAGES:
-        took, gflops = float(getattr(timing, stage)), record.gflops.get(graph, 0.0)
+    stages = [("Decoding: opening, frames and sound", "", timing.decode)]
+    stages += [(role.title, role.name, timing.stages[role.timing]) for role in record.roles]
+    for words, graph, took in stages:
+        gflops = record.gflops.get(graph, 0.0)
         runs = str(items.get(graph, 0)) if graph else ""
         rows.append(
             (words, runs, f"{gflops:.3f}", meter(gflops / spent), milliseconds(took), meter(took / total, "look"))
         )
-    rest = max(0.0, timing.total - sum(float(getattr(timing, stage)) for _, stage, _ in STAGES))
+    rest = max(0.0, timing.total - sum(took for _, _, took in stages))
     rows += [
         ("Everything else", "", f"{0:.3f}", meter(0), milliseconds(rest), meter(rest / total, "look")),
         ("Together", "", f"{result.budget.spent_gflops:.3f}", "", milliseconds(timing.total), ""),

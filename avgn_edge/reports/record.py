@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.reports.recording import RecordingClip
 from avgn_edge.runtime.front_end import frame_geometry
@@ -15,6 +16,7 @@ from avgn_edge.runtime.front_end import frame_geometry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from avgn_edge.bundle.architecture import GraphRole
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.moments import Moment
@@ -49,6 +51,8 @@ class Record:
 
     result: Result
     budget: Budget
+    roles: tuple[GraphRole, ...]
+    """What the network's graphs do."""
     labels: tuple[str, ...]
     task: str
     steps: tuple[Step, ...]
@@ -86,11 +90,12 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
     The clip is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
     """
     manifest = recognizer.manifest
+    network = architecture(manifest.architecture)
     with RecordingClip(open_it) as clip:
         steps: list[Step] = []
         result: Result | None = None
         for result in recognizer.answers(clip, options):
-            _add(steps, result)
+            _add(steps, result, network.listener)
         if result is None:
             raise AssertionError("a clip that raises nothing has an answer")
         sound, heard = clip.sound, clip.heard
@@ -102,6 +107,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
         return Record(
             result=result,
             budget=options.budget,
+            roles=network.graphs,
             labels=manifest.labels,
             task=manifest.task,
             steps=tuple(steps),
@@ -117,7 +123,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
         )
 
 
-def _add(steps: list[Step], result: Result) -> None:
+def _add(steps: list[Step], result: Result, listener: str) -> None:
     """Take an answer in; one that only says that the clip has ended is the step before, over again."""
     looks = result.budget.looks
     kind: Kind = "began"
@@ -125,7 +131,7 @@ def _add(steps: list[Step], result: Result) -> None:
         kind = "looked"
     elif result.budget.glances:
         kind = "glanced"
-    elif any(run.graph == "audio_encoder" for run in result.runs):
+    elif any(run.graph == listener for run in result.runs):
         kind = "listened"
     step = Step(
         kind,

@@ -1,4 +1,4 @@
-"""The six graphs of a bundle as functions on arrays: opened when first needed, charged to the ledger when they run."""
+"""The graphs of a bundle: opened when first needed, charged to the ledger when they run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError, DeviceError
 from avgn_edge.runtime import profile
-from avgn_edge.runtime.engines.engine import Engine, Kept, OpensGraphs, Session
+from avgn_edge.runtime.engines.engine import Engine, OpensGraphs, Session
 from avgn_edge.runtime.ledger import Ledger, Pace, Run
 from avgn_edge.runtime.profile import ProfileKey
 
@@ -30,6 +31,7 @@ class Sessions:
         self._cores = threads or usable_cores()
         self._engine = engine
         self._precision = precision
+        self._listener = architecture(bundle.manifest.architecture).listener
         self._opened: dict[str, Session] = {}
         self._locks = {graph: threading.Lock() for graph in bundle.manifest.graph_names}
         self._ahead = threading.Lock()
@@ -92,11 +94,15 @@ class Sessions:
 
     def save_profile(self, pace: Pace) -> Path | None:
         """Measure the device profile anew, with care, and keep it; return its file, None where none can be written."""
-        known = profile.measure(self, self._bundle.manifest.graphs[self._precision], careful=True)
+        known = profile.measure(self, self._bundle.manifest.graphs[self._precision], self._listener, careful=True)
         with self._measuring:
             pace.know(known)
             self._measured = True
         return profile.save(self.profile_key, known)
+
+    def warm(self) -> None:
+        """Open and run every graph, so that none is waited for when it counts."""
+        profile.warm(self, self._bundle.manifest.graphs[self._precision], self._listener)
 
     def measure(self, pace: Pace) -> None:
         """Open and run every graph, once: a time budget must know what a step takes before the first.
@@ -109,69 +115,31 @@ class Sessions:
             graphs, key = self._bundle.manifest.graphs[self._precision], self.profile_key
             known = profile.load(key)
             if known is not None and set(known) == set(graphs):
-                profile.warm(self, graphs)
+                self.warm()
             else:
-                known = profile.measure(self, graphs)
+                known = profile.measure(self, graphs, self._listener)
                 profile.save(key, known)
             pace.know(known)
             self._measured = True
 
 
-class Graphs:
-    """Runs graphs for one clip. What is run is charged here and nowhere else.
-
-    What only other graphs read is `Kept`: it stays on the device. Where `Kept` is taken, an array will do as well.
-    """
+class GraphRunner:
+    """Runs graphs for one clip. What is run is charged here and nowhere else."""
 
     def __init__(self, sessions: OpensGraphs, ledger: Ledger) -> None:
         self._sessions = sessions
         self._ledger = ledger
 
-    def listen(self, spectrograms: Floats) -> tuple[Floats, Floats]:
-        """f_A and f_C^A: [n, 1, 96, 64] -> e^A [n, D_A], logits [C]."""
-        run, items = self.listening(len(spectrograms)), len(spectrograms)
-        if run.items > items:  # some twice: the features are the same, and the logits nearly
-            spectrograms = spectrograms[np.arange(run.items) % items]
-        out = self._run(run, {"spectrograms": spectrograms})
-        return out["features"][:items], out["logits"][0]
-
-    def listening(self, items: int) -> Run:
-        """The run that listens to so many moments: against the clock, of a size that needs no compiling."""
+    def ready_size(self, items: int) -> int:
+        """A number of items, `items` or a little more, that needs no compiling; only against the clock it is more."""
         ready = self._sessions.ready_sizes if self._ledger.timed and isinstance(self._sessions, Sessions) else ()
-        return Run("audio_encoder", min((size for size in ready if size >= items), default=items))
+        return min((size for size in ready if size >= items), default=items)
 
-    def glance(self, frames: NDArray[np.uint8]) -> tuple[Kept, Floats, Floats]:
-        """f_G and FC^G: uint8 [n, H, W, 3] -> e^G [n, D_G, h, w], its average [n, D_G], logits [n, C]."""
-        out = self._run(Run("global_encoder", len(frames)), {"frames": frames}, keep=("feature_map",))
-        return out["feature_map"], out["features"], out["logits"]
+    def run(self, run: Run, inputs: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Run a graph and return its outputs by name; those in `keep`, which only graphs read, are `Kept`.
 
-    def saliency(self, visual: Floats, glanced: Flags, audio: Floats, heard: Flags) -> Floats:
-        """AV-TeST: [T, D_G], [T], [T, D_A], [T] -> s [T]."""
-        inputs = {"visual": visual, "glanced": glanced, "audio": audio, "heard": heard}
-        saliency: Floats = self._run(Run("saliency"), inputs)["saliency"]
-        return saliency
-
-    def locate(self, feature_map: Kept, audio: Floats, heard: Flags, state: Kept) -> tuple[Floats, Kept]:
-        """AESPA and π: [1, D_G, h, w], [T, D_A], [T], [1, hidden] -> corner (x, y) [2] in frame pixels, next state."""
-        inputs = {"feature_map": feature_map, "audio": audio, "heard": heard, "state": state}
-        out = self._run(Run("spatial"), inputs, keep=("next_state",))
-        return out["top_left"][0], out["next_state"]
-
-    def look(self, patches: Floats) -> Kept:
-        """f_L: [n, P, P, 3], RGB 0–255 -> e^L [n, D_L]."""
-        kept: Kept = self._run(Run("local_encoder", len(patches)), {"patches": patches}, keep=("features",))["features"]
-        return kept
-
-    def classify(
-        self, visual: Floats, local: Kept, audio: Floats, heard: Flags, state: Kept, seen: int
-    ) -> tuple[Floats, Kept, Floats]:
-        """ψ and f_C^AV: [1, D_G], [1, D_L], [T, D_A], [T], [1, dim] -> logits of p_t [C], next state, of p'_t [C]."""
-        count = np.array([seen], dtype=np.int64)
-        inputs = {"visual": visual, "local": local, "audio": audio, "heard": heard, "state": state, "seen": count}
-        out = self._run(Run("classifier"), inputs, keep=("next_state",))
-        return out["logits"][0], out["next_state"], out["moment_logits"][0]
-
-    def _run(self, run: Run, inputs: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:
+        DeviceError where it fails, ClipError where it gives what is no finite number.
+        """
         session = self._sessions.get(run.graph)
         try:
             with self._ledger.timing(run):
@@ -192,9 +160,9 @@ class Graphs:
         bad = next((name for name, value in outputs.items() if not _is_finite(value)), None)
         if bad is None:
             return
-        local = inputs.get("local")
-        if local is not None and not isinstance(local, np.ndarray) and not _is_finite(local.numpy()):
-            graph, bad = "local_encoder", "features"
+        for name, value in inputs.items():
+            if not isinstance(value, np.ndarray) and not _is_finite(value.numpy()):
+                bad = f"inputs {name}"
         what_to_do = "try --precision fp32, and export the bundle again if that fails too"
         raise ClipError(f"graph {graph}", f"its {bad} are not finite numbers", what_to_do)
 

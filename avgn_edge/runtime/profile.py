@@ -94,8 +94,10 @@ def save(key: ProfileKey, paces: Mapping[str, GraphPace]) -> Path | None:
     return path
 
 
-def measure(sessions: OpensGraphs, graphs: Mapping[str, GraphFile], *, careful: bool = False) -> dict[str, GraphPace]:
-    """Time runs of every graph: the audio encoder, which hears many moments at once, and the others one at a time.
+def measure(
+    sessions: OpensGraphs, graphs: Mapping[str, GraphFile], listener: str, *, careful: bool = False
+) -> dict[str, GraphPace]:
+    """Time runs of every graph: `listener`, which hears many moments at once, and the others one at a time.
 
     `careful` times every graph of many items at all `SIZES`, many times and in turn, so that a slow moment of the
     machine does not fall on one of them alone.
@@ -103,7 +105,7 @@ def measure(sessions: OpensGraphs, graphs: Mapping[str, GraphFile], *, careful: 
     cases = [
         (graph, items, made_inputs(described, items))
         for graph, described in graphs.items()
-        for items in (SIZES if _is_batched(described) and (careful or graph == "audio_encoder") else SIZES[:1])
+        for items in (SIZES if _is_batched(described) and (careful or graph == listener) else SIZES[:1])
     ]
     for graph, _, inputs in cases:
         session = sessions.get(graph)
@@ -130,10 +132,10 @@ def timed(run: Callable[[int], object]) -> GraphPace:
     return _summary(runs)
 
 
-def warm(sessions: OpensGraphs, graphs: Mapping[str, GraphFile]) -> None:
+def warm(sessions: OpensGraphs, graphs: Mapping[str, GraphFile], listener: str) -> None:
     """Open and run every graph once in each size it is timed at: first runs allocate."""
     for graph, described in graphs.items():
-        for items in SIZES if graph == "audio_encoder" else SIZES[:1]:
+        for items in SIZES if graph == listener else SIZES[:1]:
             sessions.get(graph).run(made_inputs(described, items))
 
 

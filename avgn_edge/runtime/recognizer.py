@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from avgn_edge.highlights import Highlights, HighlightSettings
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.engines.engine import DeviceReport, Engine
-    from avgn_edge.runtime.graphs import Graphs, Sessions
+    from avgn_edge.runtime.graphs import GraphRunner, Sessions
     from avgn_edge.runtime.result import Result
     from avgn_edge.runtime.strategy import Strategy
     from avgn_edge.streaming.events import EventSettings
@@ -207,7 +207,7 @@ class Recognizer:
         sessions.open_ahead(self.manifest.graph_names[:1])
         from avgn_edge.media.ahead import AheadClip  # noqa: PLC0415
         from avgn_edge.runtime import loop  # noqa: PLC0415
-        from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
+        from avgn_edge.runtime.graphs import GraphRunner  # noqa: PLC0415
         from avgn_edge.runtime.report import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
 
@@ -222,7 +222,7 @@ class Recognizer:
             clip = opened if timed else AheadClip(opened)
         try:
             make = architecture(self.manifest.architecture).load_policy()
-            policy = make(Senses(clip, ledger), self.manifest, Graphs(sessions, ledger), ledger, chosen)
+            policy = make(Senses(clip, ledger), self.manifest, GraphRunner(sessions, ledger), ledger, chosen)
             sessions.open_ahead(policy.wanted_graphs)
             for told in loop.run(policy, ledger, self.manifest.task, len(self.labels)):
                 if last_only and told.exit is None:
@@ -301,7 +301,6 @@ class Recognizer:
         `epoch_s` what second 0 of the stream is in seconds since 1970, for events in UTC. BudgetError for a budget that
         does not cover listening.
         """
-        from avgn_edge.runtime.profile import warm  # noqa: PLC0415
         from avgn_edge.streaming.events import EventSettings  # noqa: PLC0415 - imports PyAV
         from avgn_edge.streaming.settings import EVERY_S, StreamSettings  # noqa: PLC0415
         from avgn_edge.streaming.stream import Stream  # noqa: PLC0415
@@ -318,7 +317,7 @@ class Recognizer:
         if asked.budget.seconds is not None:
             sessions.measure(self._pace)
         else:  # a stream does not wait while graphs are opened
-            warm(sessions, self.manifest.graphs[self.precision])
+            sessions.warm()
         return Stream(self.manifest, self.account, self.strategy(Options()).rules, asked)
 
     def highlights(
@@ -341,12 +340,12 @@ class Recognizer:
         settings = HighlightSettings() if settings is None else settings
         return find(self, source, budget, top=top, settings=settings, progress=progress)
 
-    def account(self, budget: Budget) -> tuple[Graphs, Ledger]:
+    def account(self, budget: Budget) -> tuple[GraphRunner, Ledger]:
         """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
-        from avgn_edge.runtime.graphs import Graphs  # noqa: PLC0415
+        from avgn_edge.runtime.graphs import GraphRunner  # noqa: PLC0415
 
         ledger = Ledger(budget, self.manifest.cost, self._pace)
-        return Graphs(self._open_sessions(), ledger), ledger
+        return GraphRunner(self._open_sessions(), ledger), ledger
 
     def save_profile(self) -> Path | None:
         """Measure what each graph takes on this device, with care, and keep it for time budgets.

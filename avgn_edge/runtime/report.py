@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from avgn_edge.bundle.architecture import Architecture, architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.errors import ClipError
 from avgn_edge.media.ahead import AheadClip
@@ -47,7 +48,7 @@ def report(
         ),
         exit=told.exit,
         moments=_moments(clip, seen, manifest),
-        timing_ms=_timing(ledger),
+        timing_ms=_timing(ledger, architecture(manifest.architecture)),
         device=device,
         precision=precision,
         model=manifest.name,
@@ -85,17 +86,12 @@ def _moments(clip: Clip, seen: MomentsTable, manifest: Manifest) -> tuple[Moment
     return tuple(rows)
 
 
-def _timing(ledger: Ledger) -> Timing:
+def _timing(ledger: Ledger, network: Architecture) -> Timing:
     def spent(*names: str) -> float:
         return 1e3 * sum(ledger.spent_s.get(name, 0.0) for name in names)
 
-    return Timing(
-        decode=spent(OPEN, DECODE, DECODE_AUDIO),
-        audio=spent(FRONT_END, "audio_encoder"),
-        glance=spent("global_encoder"),
-        saliency=spent("saliency"),
-        spatial=spent("spatial"),
-        local=spent("local_encoder"),
-        classify=spent("classifier"),
-        total=1e3 * ledger.elapsed_s,
-    )
+    stages: dict[str, float] = {}
+    for role in network.graphs:
+        more = (FRONT_END,) if role.name == network.listener else ()
+        stages[role.timing] = stages.get(role.timing, 0.0) + spent(*more, role.name)
+    return Timing(spent(OPEN, DECODE, DECODE_AUDIO), stages, 1e3 * ledger.elapsed_s)

@@ -72,13 +72,13 @@ class Timing:
     """Milliseconds; `total` is from the start of the clip to its answer, everything included."""
 
     decode: float
-    audio: float
-    glance: float
-    saliency: float
-    spatial: float
-    local: float
-    classify: float
+    stages: Mapping[str, float]
+    """What the network's graphs took, by their roles: of AVGN "audio", "glance", "saliency", "spatial" and so on."""
     total: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The JSON form: the stages stand beside the others."""
+        return {"decode": self.decode, **self.stages, "total": self.total}
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Result:
             "budget": self.budget.to_dict(),
             "exit": self.exit,
             "moments": [{**asdict(m), "box": None if m.box is None else list(m.box)} for m in self.moments],
-            "timing_ms": asdict(self.timing_ms),
+            "timing_ms": self.timing_ms.to_dict(),
             **{name: whole[name] for name in ("device", "precision", "model")},
             "warnings": list(self.warnings),
         }

@@ -20,10 +20,11 @@ from avgn_edge.runtime.ledger import FRONT_END, Run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.engines.engine import Kept
     from avgn_edge.runtime.exits import ExitRules, Exits
-    from avgn_edge.runtime.graphs import Floats, Graphs
+    from avgn_edge.runtime.graphs import Floats
     from avgn_edge.runtime.ledger import Ledger
     from avgn_edge.streaming.attention import StreamAttention
     from avgn_edge.streaming.settings import StreamSettings
@@ -70,7 +71,7 @@ class Attending:
         self._classes = len(manifest.labels)
 
     def attend(
-        self, slot: Slot, sound: Floats | None, graphs: Graphs, ledger: Ledger, fullness: float
+        self, slot: Slot, sound: Floats | None, graphs: AvgnGraphs, ledger: Ledger, fullness: float
     ) -> Floats | NDArray[np.float64]:
         """Put `slot` into the window, run what `ledger` affords, and return the answer for the window, [C].
 
@@ -87,7 +88,7 @@ class Attending:
         self._look(graphs, ledger, fullness)
         return self._answer(graphs, ledger)
 
-    def _score(self, graphs: Graphs) -> None:
+    def _score(self, graphs: AvgnGraphs) -> None:
         """Take AV-TeST's saliency of all moments; with nothing heard or seen there is nothing to score."""
         window = self._window
         audio, heard = window.audio()
@@ -98,7 +99,7 @@ class Attending:
         for at, slot in enumerate(window):
             slot.saliency = float(saliency[window.row(at)])
 
-    def _glance(self, slot: Slot, graphs: Graphs, ledger: Ledger, fullness: float) -> None:
+    def _glance(self, slot: Slot, graphs: AvgnGraphs, ledger: Ledger, fullness: float) -> None:
         """f_G on the newest frame, where that is worth it."""
         if slot.pixels is None or not ledger.affords(*GLANCE):
             return
@@ -108,7 +109,7 @@ class Attending:
         slot.visual, slot.glance_says = visual[0].copy(), probabilities(logits[0], self._task)
         self._score(graphs)
 
-    def _look(self, graphs: Graphs, ledger: Ledger, fullness: float) -> None:
+    def _look(self, graphs: AvgnGraphs, ledger: Ledger, fullness: float) -> None:
         """AESPA, π, f_L and f_C^AV on the moment most worth it. π begins anew: each look is its moment's first."""
         candidates = [at for at, slot in enumerate(self._window) if slot.feature_map is not None and slot.local is None]
         if not candidates or not ledger.affords(*LOOK, AMONG):
@@ -130,7 +131,7 @@ class Attending:
         slot.look_says = probabilities(logits, self._task)
         slot.pixels = slot.feature_map = None  # there is no second look
 
-    def _answer(self, graphs: Graphs, ledger: Ledger) -> Floats | NDArray[np.float64]:
+    def _answer(self, graphs: AvgnGraphs, ledger: Ledger) -> Floats | NDArray[np.float64]:
         """f_C^AV over the looks of the window, most salient first; without any, the average of the auxiliary heads."""
         looked = sorted((slot for slot in self._window if slot.local is not None), key=lambda slot: -slot.saliency)
         audio, heard = self._window.audio()

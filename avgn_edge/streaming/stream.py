@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.arguments import shown
 from avgn_edge.errors import ClipError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.budget import Budget
     from avgn_edge.runtime.exits import ExitRules
-    from avgn_edge.runtime.graphs import Graphs
+    from avgn_edge.runtime.graphs import GraphRunner
     from avgn_edge.runtime.ledger import Ledger
     from avgn_edge.streaming.events import Event
 
@@ -62,7 +63,7 @@ class Stream:
     def __init__(
         self,
         manifest: Manifest,
-        account: Callable[[Budget], tuple[Graphs, Ledger]],
+        account: Callable[[Budget], tuple[GraphRunner, Ledger]],
         rules: ExitRules,
         settings: StreamSettings,
     ) -> None:
@@ -214,8 +215,10 @@ class Stream:
         sound, heard = self._sound.window(time_s)
         slot = Slot(time_s) if taken is None else Slot(time_s, taken[0], taken[1])
         self._bucket.fill(time_s)
-        graphs, ledger = self._account(self._bucket.left)
-        answer = self._attending.attend(slot, sound if heard else None, graphs, ledger, self._bucket.fullness)
+        runner, ledger = self._account(self._bucket.left)
+        answer = self._attending.attend(
+            slot, sound if heard else None, AvgnGraphs(runner), ledger, self._bucket.fullness
+        )
         self._bucket.spend(ledger)
         slot.macs = ledger.spent_macs
         says = slot.says

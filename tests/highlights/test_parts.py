@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import FakeBundle, fake_manifest
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores, sureness
@@ -38,7 +39,8 @@ def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():
 def test_windows_cover_every_moment_and_inner_ones_twice(count):
     track, manifest = a_track(count)
     engine = SenseEngine(manifest)
-    graphs, _ = Recognizer(FakeBundle(manifest), engine, "fp32").account(Budget())
+    runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32").account(Budget())
+    graphs = AvgnGraphs(runner)
     track.audio[:, 0] = np.arange(count) + 1
     track.heard[:] = True
     salience = Salience(track, graphs, 16)
@@ -53,7 +55,8 @@ def test_windows_cover_every_moment_and_inner_ones_twice(count):
 
 def test_a_change_in_one_moment_shows_in_the_updated_saliency():
     track, manifest = a_track(64)
-    graphs, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32").account(Budget())
+    runner, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32").account(Budget())
+    graphs = AvgnGraphs(runner)
     salience = Salience(track, graphs, 16)
     assert salience.update()[30] == pytest.approx(0.1)
     track.visual[30], track.glanced[30] = 1.0, True

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.errors import DeviceError
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.engines.binding import BoundSession, DeviceTensor
 from avgn_edge.runtime.engines.engine import DeviceReport
-from avgn_edge.runtime.graphs import Graphs, Sessions
+from avgn_edge.runtime.graphs import GraphRunner, Sessions
 from avgn_edge.runtime.ledger import Ledger, Pace
 
 ort = pytest.importorskip("onnxruntime")
@@ -172,9 +173,8 @@ def test_a_whole_look_stays_on_the_device_and_gives_the_same_answer(tiny_bundle)
     patches = np.full((2, settings.patch_size, settings.patch_size, 3), 99, np.float32)
 
     def look(engine):
-        graphs = Graphs(
-            Sessions(tiny_bundle, engine, "fp32"), Ledger(Budget.parse(None), tiny_bundle.manifest.cost, Pace())
-        )
+        ledger = Ledger(Budget(), tiny_bundle.manifest.cost, Pace())
+        graphs = AvgnGraphs(GraphRunner(Sessions(tiny_bundle, engine, "fp32"), ledger))
         maps, visual, _ = graphs.glance(frames(3))
         state, pooled = np.zeros((1, settings.policy_state), np.float32), np.zeros((1, settings.classifier_state), "f4")
         local = graphs.look(patches)

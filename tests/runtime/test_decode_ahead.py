@@ -299,7 +299,7 @@ def test_stages_are_times_of_the_calling_thread_and_never_more_than_the_whole(re
     for movie in movies:
         result = recognizer.classify(movie, looks=3)
         assert sum(result.spent_s.values()) <= result.timing_ms.total / 1e3
-        stages = dataclasses.asdict(result.timing_ms)
+        stages = result.timing_ms.to_dict()
         assert sum(stages.values()) - stages["total"] <= stages["total"]
 
 

@@ -86,7 +86,7 @@ class SpoiltOnDevice(Spoilt):
 
 def test_what_stays_on_a_device_is_named_when_it_spoils_what_follows():
     recognizer, _ = recognizer_of(("local_encoder", "features", np.nan), SpoiltOnDevice)
-    with pytest.raises(ClipError, match="graph local_encoder: its features are not finite"):
+    with pytest.raises(ClipError, match="graph classifier: its inputs local are not finite"):
         recognizer.classify(clip())
 
 

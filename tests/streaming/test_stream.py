@@ -21,6 +21,7 @@ from network_makers import (
     texture,
 )
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.streaming.events import EventSettings
@@ -158,7 +159,8 @@ def test_the_window_is_what_the_graphs_say_of_the_same_sixteen_moments():
     from avgn_edge.media.logmel import log_mel
     from avgn_edge.runtime.budget import Budget
 
-    graphs, _ = recognizer.account(Budget())
+    runner, _ = recognizer.account(Budget())
+    graphs = AvgnGraphs(runner)
     windows = np.stack([waveform[second * RATE : second * RATE + 15_600] for second in range(1, 17)])
     audio, _ = graphs.listen(log_mel(windows))
     convert = FrameConverter(FrameGeometry()).rgb

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.plan import LOOK, Plan, look_runs, plan_of
 from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.bundle.exits import GLANCED, LISTENED
@@ -22,7 +23,7 @@ from avgn_edge.runtime.moments_table import MomentsTable
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.engines.engine import Kept
-    from avgn_edge.runtime.graphs import Floats, Graphs
+    from avgn_edge.runtime.graphs import Floats, GraphRunner
     from avgn_edge.runtime.result import Exit
     from avgn_edge.runtime.senses import Senses
     from avgn_edge.runtime.strategy import Strategy
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 class AvgnPolicy:
     """What AVGN runs on one clip, in its order; a `loop.Policy`."""
 
-    def __init__(self, senses: Senses, manifest: Manifest, graphs: Graphs, ledger: Ledger, strategy: Strategy) -> None:
-        self._senses, self._graphs, self._ledger, self._strategy = senses, graphs, ledger, strategy
+    def __init__(
+        self, senses: Senses, manifest: Manifest, runner: GraphRunner, ledger: Ledger, strategy: Strategy
+    ) -> None:
+        self._senses, self._graphs, self._ledger, self._strategy = senses, AvgnGraphs(runner), ledger, strategy
         self._settings, self._task, self._graph_names = settings_of(manifest), manifest.task, manifest.graph_names
         self._order = manifest.preprocessing.glance_order
         self._moments = manifest.preprocessing.moments
