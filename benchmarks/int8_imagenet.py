@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS
 from avgn_edge.calibration.quantise import Quantiser
 from avgn_edge.calibration.sensitivity import find_sensitive
-from avgn_edge.export.graphs import GRAPH_SPECS
 from avgn_edge.export.to_onnx import export_graph
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.models.avgn import AVGN

@@ -37,9 +37,10 @@ def write_clips(folder: Path) -> Path:
 
 def export_tiny(folder: Path, model=None):
     """Export the network, or one like it, without early exit."""
+    from avgn_edge.architectures.avgn.graphs import trained
     from avgn_edge.export.export import export_bundle
 
-    return export_bundle(model or lively_model(), folder, name="tiny", licence="CC0-1.0", confidence=None)
+    return export_bundle(trained(model or lively_model()), folder, name="tiny", licence="CC0-1.0", confidence=None)
 
 
 def calibrate_tiny(bundle: Bundle, folder: Path, table: Path, precisions=("fp32", "fp16", "int8")):

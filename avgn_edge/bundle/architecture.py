@@ -57,6 +57,8 @@ class Architecture:
     """How many exit steps a clip of so many moments has at the most."""
     policy: str
     """Where its class of `runtime.loop.Policy` is, as module:name."""
+    checkpoints: str
+    """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
 
     @property
     def names(self) -> tuple[str, ...]:

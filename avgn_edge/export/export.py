@@ -11,24 +11,15 @@ import onnx
 import torch
 
 import avgn_edge
-from avgn_edge.architectures.avgn.spec import AvgnSettings
 from avgn_edge.bundle.exits import ExitSettings
-from avgn_edge.bundle.manifest import (
-    GraphCost,
-    GraphFile,
-    Manifest,
-    Preprocessing,
-    TensorSpec,
-    check_words,
-)
+from avgn_edge.bundle.manifest import GraphCost, GraphFile, Manifest, TensorSpec, check_words
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
 from avgn_edge.errors import BundleError, DeviceError
-from avgn_edge.export.graphs import GRAPH_SPECS, GraphSpec
 from avgn_edge.export.macs import graph_cost
+from avgn_edge.export.network import GraphSpec, TrainedNetwork
 from avgn_edge.export.parity import TOLERANCE, Parity, check_parity, installed_engines
 from avgn_edge.export.to_onnx import OPSET, export_graph
-from avgn_edge.models.avgn import AVGN
 
 DEFAULT_CONFIDENCE = 0.95
 """An answer this sure stops the looks, until calibration puts a measured threshold in its place."""
@@ -54,7 +45,7 @@ class Export:
 
 
 def export_bundle(
-    model: AVGN,
+    network: TrainedNetwork,
     directory: Path,
     *,
     name: str,
@@ -62,7 +53,7 @@ def export_bundle(
     confidence: float | None = DEFAULT_CONFIDENCE,
     progress: Callable[[ExportedGraph], None] = lambda _: None,
 ) -> Export:
-    """Export every graph of `model` in float32 and write the bundle to `directory`, whole or not at all.
+    """Export every graph of a network in float32 and write the bundle to `directory`, whole or not at all.
 
     BundleError before anything is computed for a name, a label or a licence that no bundle takes, and if a graph is
     further from PyTorch than `parity.TOLERANCE` in any installed engine.
@@ -71,30 +62,30 @@ def export_bundle(
         raise DeviceError(
             "export", "no inference engine is installed to compare with PyTorch", "pip install 'avgn-edge[cpu]'"
         )
-    check_words(name, model.settings.labels, licence)
-    model.eval()
-    _refuse_not_finite(model)
+    check_words(name, network.labels, licence)
+    network.model.eval()
+    _refuse_not_finite(network.model)
     described: dict[str, GraphFile] = {}
     files: dict[str, bytes | Path] = {}
     done = []
     with tempfile.TemporaryDirectory(prefix="avgn-edge-export-") as folder:
-        for spec in GRAPH_SPECS:
+        for spec in network.graphs:
             path = Path(folder) / f"{spec.name}.onnx"
-            proto = export_graph(spec, model, path)
+            proto = export_graph(spec, network.model, path)
             graph = ExportedGraph(
-                spec.name, path.stat().st_size, graph_cost(proto), tuple(check_parity(spec, model, path))
+                spec.name, path.stat().st_size, graph_cost(proto), tuple(check_parity(spec, network.model, path))
             )
             progress(graph)
             done.append(graph)
             files[spec.name] = path
             described[spec.name] = _describe(spec, proto, path)
         _refuse_outside_tolerance(done)
-        manifest = _manifest(model, name, licence, confidence, described, {graph.name: graph.cost for graph in done})
+        manifest = _manifest(network, name, licence, confidence, described, {graph.name: graph.cost for graph in done})
         bundle = write_bundle(directory, manifest, {"fp32": files})
     return Export(bundle, tuple(done))
 
 
-def _refuse_not_finite(model: AVGN) -> None:
+def _refuse_not_finite(model: torch.nn.Module) -> None:
     # Parity alone would miss a weight that its random inputs do not reach, such as the head of one number of looks.
     for parameter, value in model.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -126,37 +117,28 @@ def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _manifest(
-    model: AVGN,
+    network: TrainedNetwork,
     name: str,
     licence: str,
     confidence: float | None,
     described: dict[str, GraphFile],
     cost: dict[str, GraphCost],
 ) -> Manifest:
-    settings = model.settings
     return Manifest(
         name=name,
-        labels=settings.labels,
-        task=settings.task,
+        labels=network.labels,
+        task=network.task,
         licence=licence,
-        settings=AvgnSettings(
-            patch_size=settings.patch_size,
-            glances=settings.glances,
-            looks=settings.looks,
-            audio_dim=model.audio_encoder.channels,
-            global_dim=model.global_encoder.channels,
-            local_dim=model.local_encoder.channels,
-            policy_state=settings.policy_hidden,
-            classifier_state=settings.classifier_dim,
-        ),
+        settings=network.settings,
         graphs={"fp32": described},
         cost=cost,
-        preprocessing=Preprocessing(moments=settings.moments, frame_size=settings.frame_size),
+        preprocessing=network.preprocessing,
         exits=ExitSettings(confidence),
         provenance={
             "avgn-edge": avgn_edge.__version__,
             "torch": str(torch.__version__),
             "onnx": onnx.__version__,
-            "backbones": f"{settings.audio_backbone}, {settings.global_backbone}, {settings.local_backbone}",
+            **network.provenance,
         },
+        architecture=network.architecture,
     )

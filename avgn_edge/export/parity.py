@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from avgn_edge.errors import DeviceError
-from avgn_edge.export.graphs import GraphSpec
+from avgn_edge.export.network import GraphSpec
 from avgn_edge.export.relative_error import relative_error
 from avgn_edge.export.to_onnx import example_inputs
-from avgn_edge.models.avgn import AVGN
 from avgn_edge.runtime.devices import open_engine
 
 TOLERANCE = 1e-4
@@ -50,7 +50,9 @@ def _opens(device: str) -> bool:
     return True
 
 
-def check_parity(spec: GraphSpec, model: AVGN, path: Path, *, batches: tuple[int, ...] = (1, 3)) -> Iterator[Parity]:
+def check_parity(
+    spec: GraphSpec, model: nn.Module, path: Path, *, batches: tuple[int, ...] = (1, 3)
+) -> Iterator[Parity]:
     """Run the file in each installed engine on random inputs, of several sizes where it takes any number of items."""
     for device in installed_engines():
         session = open_engine(device).open(path)

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
 from avgn_edge.errors import BundleError
-from avgn_edge.export.graphs import GraphSpec
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.export.network import GraphSpec
 
 OPSET = 20
 # Engines run these slowly, wrongly, or not at all.
 _UNWANTED = frozenset({"GridSample", "STFT", "DFT", "Loop", "Scan", "If"})
 
 
-def example_inputs(spec: GraphSpec, model: AVGN, items: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def example_inputs(spec: GraphSpec, model: nn.Module, items: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
     """Random inputs of the right shapes and ranges for `items` items."""
-    return spec.example(model.settings, model, items, torch.Generator().manual_seed(seed))
+    return spec.example(model, items, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
-def export_graph(spec: GraphSpec, model: AVGN, path: Path) -> onnx.ModelProto:
+def export_graph(spec: GraphSpec, model: nn.Module, path: Path) -> onnx.ModelProto:
     """Export one graph, weights inside, and check it; BundleError if it is not what was asked for."""
     module = spec.module(model).eval()
     # Two items, not one: an example of one would be taken for a constant.

@@ -88,18 +88,17 @@ def export_checkpoint(
 
 def _export(checkpoint: Path, output: Path, name: str, licence: str | None) -> Export:
     from avgn_edge.export.export import UNSTATED_LICENCE, export_bundle  # noqa: PLC0415 - imports PyTorch
-    from avgn_edge.export.graphs import GRAPH_SPECS  # noqa: PLC0415
-    from avgn_edge.models.checkpoint import load  # noqa: PLC0415
+    from avgn_edge.export.network import read_network  # noqa: PLC0415
 
+    network = read_network(checkpoint)
     done: list[ExportedGraph] = []
-    with Bar("graphs", len(GRAPH_SPECS)) as bar:
+    with Bar("graphs", len(network.graphs)) as bar:
 
         def progress(graph: ExportedGraph) -> None:
             done.append(graph)
             bar.show(len(done))
 
-        model = load(checkpoint)
-        return export_bundle(model, output, name=name, licence=licence or UNSTATED_LICENCE, progress=progress)
+        return export_bundle(network, output, name=name, licence=licence or UNSTATED_LICENCE, progress=progress)
 
 
 def as_json(export: Export) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS, trained  # noqa: E402
 from avgn_edge.bundle.manifest import GraphCost  # noqa: E402
 from avgn_edge.bundle.reader import Bundle  # noqa: E402
 from avgn_edge.errors import BundleError, DeviceError  # noqa: E402
 from avgn_edge.export import export as export_module  # noqa: E402
 from avgn_edge.export.export import export_bundle  # noqa: E402
-from avgn_edge.export.graphs import GRAPH_SPECS  # noqa: E402
 from avgn_edge.export.parity import Parity, check_parity  # noqa: E402
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}
@@ -65,7 +65,7 @@ def test_weights_that_are_not_finite_are_refused_and_nothing_is_written(name, va
     with torch.no_grad():
         broken.state_dict()[name].view(-1)[-1] = value
     with pytest.raises(BundleError, match="not finite"):
-        export_bundle(broken, tmp_path / "bundle", name="broken")
+        export_bundle(trained(broken), tmp_path / "bundle", name="broken")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +74,7 @@ def test_weights_that_are_not_finite_are_refused_and_nothing_is_written(name, va
 )
 def test_words_that_no_bundle_takes_are_refused_before_anything_is_computed(tiny_model, tmp_path, monkeypatch, wrong):
     monkeypatch.setattr(export_module, "export_graph", pytest.fail)
-    labelled = SimpleNamespace(settings=SimpleNamespace(labels=wrong.pop("labels", ("a", "b"))))
+    labelled = dataclasses.replace(trained(tiny_model), labels=wrong.pop("labels", ("a", "b")))
     with pytest.raises(BundleError):
         export_bundle(labelled, tmp_path / "bundle", **{"name": "fine", **wrong})
     assert list(tmp_path.iterdir()) == []
@@ -85,7 +85,7 @@ def test_a_graph_that_differs_from_pytorch_is_refused_and_nothing_is_written(tin
     with torch.no_grad():
         other.fc_g.bias[0] += 0.01  # the files still hold the old bias
     with pytest.raises(BundleError, match=r"graph global_encoder on .* differs from PyTorch by .* of its range"):
-        export_bundle(other, tmp_path / "bundle", name="other")
+        export_bundle(trained(other), tmp_path / "bundle", name="other")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,9 +100,9 @@ def test_nan_that_pytorch_computes_is_never_parity(tiny_model, tiny_bundle, devi
 
 
 def test_exporting_over_a_bundle_replaces_it_whole(tiny_model, tmp_path, quick):
-    first = export_bundle(tiny_model, tmp_path / "bundle", name="first", confidence=0.5).bundle
+    first = export_bundle(trained(tiny_model), tmp_path / "bundle", name="first", confidence=0.5).bundle
     (first.path / "LICENSE").write_text("mine")
-    second = export_bundle(tiny_model, tmp_path / "bundle", name="second", confidence=None).bundle
+    second = export_bundle(trained(tiny_model), tmp_path / "bundle", name="second", confidence=None).bundle
     assert Bundle.open(tmp_path / "bundle", verify="all").manifest == second.manifest
     assert (second.manifest.name, second.manifest.exits.confidence) == ("second", None)
     assert (second.path / "LICENSE").read_text() == "mine"
@@ -111,7 +111,7 @@ def test_exporting_over_a_bundle_replaces_it_whole(tiny_model, tmp_path, quick):
 
 @pytest.mark.parametrize("fault", ["weights", "parity", "count", "interrupt", "name"])
 def test_an_export_that_fails_leaves_the_old_bundle_as_it_was(fault, tiny_model, tmp_path, quick, monkeypatch):
-    export_bundle(tiny_model, tmp_path / "bundle", name="first")
+    export_bundle(trained(tiny_model), tmp_path / "bundle", name="first")
     before = fingerprint(tmp_path)
     model, name = copy.deepcopy(tiny_model), "second"
 
@@ -133,18 +133,18 @@ def test_an_export_that_fails_leaves_the_old_bundle_as_it_was(fault, tiny_model,
     else:
         name = "../elsewhere"
     with pytest.raises(KeyboardInterrupt if fault == "interrupt" else BundleError):
-        export_bundle(model, tmp_path / "bundle", name=name)
+        export_bundle(trained(model), tmp_path / "bundle", name=name)
     assert fingerprint(tmp_path) == before
 
 
 def test_a_folder_of_something_else_is_not_replaced(tiny_model, tmp_path, quick):
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(BundleError, match="something other than a bundle"):
-        export_bundle(tiny_model, tmp_path, name="tiny")
+        export_bundle(trained(tiny_model), tmp_path, name="tiny")
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_without_an_engine_the_error_names_the_extra(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "installed_engines", tuple)
     with pytest.raises(DeviceError, match=r"pip install 'avgn-edge\[cpu\]'"):
-        export_bundle(tiny_model, tmp_path / "bundle", name="tiny")
+        export_bundle(trained(tiny_model), tmp_path / "bundle", name="tiny")

@@ -14,6 +14,7 @@ onnx = pytest.importorskip("onnx")
 from tiny_bundle import COMMITTED, export_tiny  # noqa: E402
 
 import avgn_edge  # noqa: E402
+from avgn_edge.architectures.avgn.graphs import trained  # noqa: E402
 from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path  # noqa: E402
 from avgn_edge.export.export import export_bundle  # noqa: E402
@@ -82,6 +83,6 @@ def test_the_manifest_says_what_was_exported(tiny_export, tiny_model):
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_a_real_preset_is_exported_within_tolerance(name, tmp_path):
     torch.manual_seed(0)
-    exported = export_bundle(AVGN(preset(name, labels=("a", "b", "c"))), tmp_path / name, name=name)
+    exported = export_bundle(trained(AVGN(preset(name, labels=("a", "b", "c")))), tmp_path / name, name=name)
     assert tuple(graph.name for graph in exported.graphs) == GRAPHS
     assert all(parity.error <= TOLERANCE for graph in exported.graphs for parity in graph.parity)

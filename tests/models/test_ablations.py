@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 from network_makers import LABELS, lively_model, made_clip, network_inputs, tiny_settings  # noqa: E402
 
+from avgn_edge.architectures.avgn.graphs import trained  # noqa: E402
 from avgn_edge.media.order import GLANCE_ORDER  # noqa: E402
 from avgn_edge.models.avgn import AVGN  # noqa: E402
 from avgn_edge.models.inference import classify  # noqa: E402
@@ -98,4 +99,4 @@ def test_a_network_without_its_parts_still_exports(tmp_path):
 
     network, _ = without(["av-test", "aespa", "fusion", "policy"], tiny_settings(), TrainingSettings())
     model = lively_model(**{name: getattr(network, name) for name in ("sampling", "aespa", "fusion", "patches")})
-    export_bundle(model, tmp_path / "bundle", name="bare", confidence=None)
+    export_bundle(trained(model), tmp_path / "bundle", name="bare", confidence=None)

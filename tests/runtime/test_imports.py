@@ -14,6 +14,8 @@ import avgn_edge
 PACKAGE = Path(avgn_edge.__file__).parent
 FORBIDDEN = ("torch", "onnx", "scipy", "safetensors", "onnxscript", "librosa", "rich", "typer")
 NEEDS_TORCH = ("models", "training", "export", "calibration")
+OF_TRAINING = {"graphs", "network", "training"}
+"""Of a network's folder in `architectures`, what makes and trains it."""
 LIGHT = ("architectures", "bundle", "datasets", "highlights", "media", "reports", "runtime", "streaming")
 
 
@@ -31,6 +33,11 @@ def imported(source: str, module: str) -> set[str]:
     return names
 
 
+def is_of_training(path: Path) -> bool:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0] == "architectures" and bool(OF_TRAINING & set(parts[2:]))
+
+
 def test_the_reader_of_imports_sees_all_kinds():
     source = "import a.b\nfrom c import d\ndef f():\n    from . import g\n    from ..h import i"
     assert imported(source, "p.q.r") == {"a.b", "c", "c.d", "p.q", "p.q.g", "p.h", "p.h.i"}
@@ -38,7 +45,7 @@ def test_the_reader_of_imports_sees_all_kinds():
 
 @pytest.mark.parametrize("folder", LIGHT)
 def test_nothing_in_these_folders_imports_what_needs_pytorch(folder):
-    files = sorted((PACKAGE / folder).rglob("*.py"))
+    files = [path for path in sorted((PACKAGE / folder).rglob("*.py")) if not is_of_training(path)]
     assert files
     for path in files:
         module = ".".join(("avgn_edge", *path.relative_to(PACKAGE).with_suffix("").parts))
@@ -54,6 +61,8 @@ EVERYTHING = """
 import importlib, pkgutil, sys
 import {package}
 for found in pkgutil.walk_packages({package}.__path__, "{package}."):
+    if "{package}" == "avgn_edge.architectures" and set(found.name.split(".")[3:]) & {of_training}:
+        continue
     importlib.import_module(found.name)
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
@@ -65,7 +74,10 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 )
 def test_importing_every_module_of_these_packages_loads_no_heavy_package(package):
     done = subprocess.run(
-        [sys.executable, "-c", EVERYTHING.format(package=package)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", EVERYTHING.format(package=package, of_training=OF_TRAINING)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     loaded = set(done.stdout.split())
     assert "numpy" in loaded or package.endswith(("bundle", "datasets"))

@@ -121,5 +121,6 @@ ARCHITECTURE = Architecture(
     look=("global_encoder", "spatial", "local_encoder", "classifier"),
     steps=lambda moments: FIRST_LOOK + moments,
     policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
+    checkpoints="avgn_edge.architectures.avgn.graphs:read",
 )
 GRAPHS = ARCHITECTURE.names

@@ -6,14 +6,16 @@ runtime owns the loop. Tokens that stand in for what was not glanced at or not h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from avgn_edge.architectures.avgn.spec import AvgnSettings
+from avgn_edge.bundle.manifest import Preprocessing
+from avgn_edge.export.network import GraphSpec, TrainedNetwork
+from avgn_edge.models import checkpoint
 from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import Settings
 
 
 class _Part(nn.Module):
@@ -93,18 +95,6 @@ class ClassifierGraph(_Part):
         return head.head(following, seen), following, head.single(hidden)
 
 
-@dataclass(frozen=True)
-class GraphSpec:
-    """How one graph is exported: its module, example inputs, names, and which inputs have n items in axis 0."""
-
-    name: str
-    module: type[_Part]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    batched: bool
-    example: Callable[[Settings, AVGN, int, torch.Generator], tuple[Tensor, ...]]
-
-
 def _flags(generator: torch.Generator, count: int) -> Tensor:
     return torch.rand(count, generator=generator) < 0.6
 
@@ -113,31 +103,36 @@ def _pixels(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-def _audio_example(_: Settings, __: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _audio_example(_: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
     return (torch.randn(n, 1, 96, 64, generator=g) * 2 - 3,)
 
 
-def _global_example(s: Settings, _: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _global_example(m: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    s = m.settings
     return (_pixels(g, n, s.frame_size, s.frame_size, 3),)
 
 
-def _saliency_example(s: Settings, m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _saliency_example(m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    s = m.settings
     visual = torch.rand(s.moments, m.global_encoder.channels, generator=g)
     audio = torch.rand(s.moments, m.audio_encoder.channels, generator=g)
     return visual, _flags(g, s.moments), audio, _flags(g, s.moments)
 
 
-def _spatial_example(s: Settings, m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _spatial_example(m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    s = m.settings
     feature_map = torch.rand(1, m.global_encoder.channels, s.grid, s.grid, generator=g)
     audio = torch.rand(s.moments, m.audio_encoder.channels, generator=g)
     return feature_map, audio, _flags(g, s.moments), torch.rand(1, s.policy_hidden, generator=g) * 2 - 1
 
 
-def _local_example(s: Settings, _: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _local_example(m: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    s = m.settings
     return (torch.rand(n, s.patch_size, s.patch_size, 3, generator=g) * 255,)
 
 
-def _classifier_example(s: Settings, m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+def _classifier_example(m: AVGN, _: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    s = m.settings
     visual = torch.rand(1, m.global_encoder.channels, generator=g)
     local = torch.rand(1, m.local_encoder.channels, generator=g)
     audio = torch.rand(s.moments, m.audio_encoder.channels, generator=g)
@@ -176,3 +171,34 @@ GRAPH_SPECS: tuple[GraphSpec, ...] = (
         _classifier_example,
     ),
 )
+
+
+def trained(model: AVGN) -> TrainedNetwork:
+    """Return the network as export takes it."""
+    settings = model.settings
+    return TrainedNetwork(
+        architecture="avgn",
+        model=model,
+        graphs=GRAPH_SPECS,
+        labels=settings.labels,
+        task=settings.task,
+        settings=AvgnSettings(
+            patch_size=settings.patch_size,
+            glances=settings.glances,
+            looks=settings.looks,
+            audio_dim=model.audio_encoder.channels,
+            global_dim=model.global_encoder.channels,
+            local_dim=model.local_encoder.channels,
+            policy_state=settings.policy_hidden,
+            classifier_state=settings.classifier_dim,
+        ),
+        preprocessing=Preprocessing(moments=settings.moments, frame_size=settings.frame_size),
+        provenance={
+            "backbones": f"{settings.audio_backbone}, {settings.global_backbone}, {settings.local_backbone}",
+        },
+    )
+
+
+def read(path: Path) -> TrainedNetwork:
+    """Read a checkpoint; BundleError for a file that is none."""
+    return trained(checkpoint.load(path))
