@@ -51,10 +51,12 @@ class Architecture:
     """The class of its part of the manifest, a `bundle.manifest.NetworkSettings`."""
     signatures: Callable[[Manifest], Signatures]
     """Graph → its inputs and its outputs by name, for the sizes that a manifest gives."""
+    prices: Mapping[str, tuple[str, ...]]
+    """What a person may want to know the price of, besides listening, and the graphs that it runs, once each."""
     look: tuple[str, ...]
     """The graphs of one step after the glances, at a moment that had none: what a device's speed is told by."""
     steps: Callable[[int], int]
-    """How many exit steps a clip of so many moments has at the most."""
+    """How many exit steps a clip has that takes so many looks."""
     policy: str
     """Where its class of `runtime.loop.Policy` is, as module:name."""
     checkpoints: str

@@ -38,7 +38,7 @@ class Agreement:
         return asdict(self)
 
 
-WHOLE = "all six"
+WHOLE = "every graph"
 """Stands for every graph at once, where one could be named."""
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.architectures.avgn.policy import AvgnPolicy
-from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings
+from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings
 from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.engines.engine import OpensGraphs
+    from avgn_edge.runtime.moments_table import MomentsTable
 
 
 @dataclass(frozen=True)
@@ -113,18 +114,17 @@ def gather(rows: Sequence[Row], glances: int, task: str) -> Trajectories:
 
 
 def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) -> Row:
-    looks = manifest.settings.looks
-    steps = FIRST_LOOK + looks
+    network, looks = architecture(manifest.architecture), manifest.settings.looks
+    steps = network.steps(looks)
     scores = np.zeros((steps, len(manifest.labels)), dtype=np.float32)
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
     ledger = Ledger(Budget(), manifest.cost, Pace())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
-    policy = AvgnPolicy(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
-    seen = policy.seen
+    policy = network.load_policy()(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
+    seen: MomentsTable = policy.seen
     for told in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
-        looked = len(seen.corners)
-        step = GLANCED + looked if looked or seen.glanced.any() else LISTENED
-        scores[step], macs[step], reached[step] = told.probabilities, ledger.spent_macs, True
+        if told.step is not None:
+            scores[told.step], macs[told.step], reached[told.step] = told.probabilities, ledger.spent_macs, True
     if not reached[-1]:  # such as a clip without video: what it ends with is its whole answer
         last = int(np.flatnonzero(reached)[-1])
         scores[-1], macs[-1], reached[-1] = scores[last], macs[last], True

@@ -31,6 +31,8 @@ def paper_gflops(glanced: Collection[int], selected: Collection[int], looks: int
 
 def has_paper_encoders(manifest: Manifest) -> bool:
     """Whether a bundle's encoders are the paper's, by what they multiply: only then do the paper's prices mean it."""
+    if manifest.architecture != "avgn":
+        return False
     sound = manifest.cost["audio_encoder"].macs(manifest.preprocessing.moments) / 1e9
     return isclose(sound, AUDIO_GFLOPS, rel_tol=0.05) and all(
         isclose(manifest.cost[graph].macs(1) / 1e9, price, rel_tol=0.02) for graph, price in _EXACT_GFLOPS.items()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
+from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.arguments import instance, refuse, whole
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.highlights.choosing import interesting, spread
@@ -66,6 +67,7 @@ def find(
     instance("settings", settings, HighlightSettings)
     if progress is not None and not callable(progress):
         refuse("progress", progress, "it cannot be called", "give a function of two numbers")
+    settings_of(recognizer.manifest)  # of another network than AVGN there are none
     asked = None if budget is None else Budget.parse(budget)
     video = Video(source, recognizer.manifest.preprocessing)
     if not video.duration_s > 0:

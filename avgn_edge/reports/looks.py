@@ -36,39 +36,41 @@ def _looked(record: Record, shown: Box) -> str:
     if not record.looked:
         return ""
     cards = "".join(_card(record, moment, rank, shown) for rank, moment in enumerate(record.looked))
-    about = (
-        "In the order of the looks. The frame is the part that the network sees, its outermost sixteenths left out; "
-        "the box is where it looked, the patch what it saw there."
-    )
-    return section("Where it looked", f'<ol class="looks">{cards}</ol>', about)
+    about = "In the order of the looks. The frame is the part that the network sees, its outermost sixteenths left out"
+    boxes = "; the box is where it looked, the patch what it saw there" if record.looked[0].box is not None else ""
+    return section("Where it looked", f'<ol class="looks">{cards}</ol>', f"{about}{boxes}.")
 
 
 def _card(record: Record, moment: MomentReport, rank: int, shown: Box) -> str:
-    if moment.box is None:
-        raise AssertionError("what was looked at has a box")
     index = moment.index
-    x, y, width, height = moment.box
-    place = f"x {x:.0f}, y {y:.0f}, {width:.0f} × {height:.0f} pixels"
     title = f"Look {rank + 1}: moment {index + 1} at {seconds(moment.time_s)}"
     after = next(step for step in record.steps if step.moment == index)
     best = int(after.probabilities.argmax())
     said = "" if moment.label is None else f"It says {name(moment.label)}, {percent(moment.score or 0.0)}. "
-    salient = "" if moment.saliency is None else f" Saliency {moment.saliency:.2f}."
     frame = (
         f'<image id="frame-{index}" href="{jpeg(record.frames[index])}" {_rectangle(shown)} '
         'preserveAspectRatio="none"/>'
     )
-    outline = "".join(
-        f'<rect {_rectangle(moment.box)} fill="none" stroke="{colour}" stroke-width="{wide}" '
-        'vector-effect="non-scaling-stroke"/>'
-        for colour, wide in (("#fff", 5), ("#e8590c", 2.5))
-    )
+    about, facts = f"The frame at {seconds(moment.time_s)}", []
+    pictures = ""
+    if moment.box is not None:
+        x, y, width, height = moment.box
+        place = f"x {x:.0f}, y {y:.0f}, {width:.0f} × {height:.0f} pixels"
+        frame += "".join(
+            f'<rect {_rectangle(moment.box)} fill="none" stroke="{colour}" stroke-width="{wide}" '
+            'vector-effect="non-scaling-stroke"/>'
+            for colour, wide in (("#fff", 5), ("#e8590c", 2.5))
+        )
+        about, facts = f"{about} with a box at {place}", [f"Box: {place}."]
+        pictures = _figure(moment.box, "The patch inside the box, larger", f'<use href="#frame-{index}"/>', "Patch", 8)
+    if moment.saliency is not None:
+        facts.append(f"Saliency {moment.saliency:.2f}.")
     return (
         f'<li><h3>{title}</h3><div class="pair">'
-        + _figure(shown, f"The frame at {seconds(moment.time_s)} with a box at {place}", frame + outline, "Frame", 11)
-        + _figure(moment.box, "The patch inside the box, larger", f'<use href="#frame-{index}"/>', "Patch", 8)
+        + _figure(shown, about, frame, "Frame", 11)
+        + pictures
         + f"</div><p>{said}The answer after it: {name(record.labels[best])}, "
-        f'{percent(float(after.probabilities[best]))}.</p><p class="soft">Box: {place}.{salient}</p></li>\n'
+        f'{percent(float(after.probabilities[best]))}.</p><p class="soft">{" ".join(facts)}</p></li>\n'
     )
 
 

@@ -64,6 +64,8 @@ class Told:
     """[C], tempered; before the first answer, uniform."""
     exit: Exit | None
     """Why the clip ended here; None where it goes on."""
+    step: int | None
+    """The exit step that it is of; None before the first."""
 
 
 def run(policy: Policy, ledger: Ledger, task: str, classes: int) -> Iterator[Told]:
@@ -79,14 +81,16 @@ def run(policy: Policy, ledger: Ledger, task: str, classes: int) -> Iterator[Tol
     offers = policy.offers()
     offer = next(offers)
     ended: Exit | None = None
+    step: int | None = None
     while ended is None:
         answer, sure, taken = None, 0.0, affordable(offer)
         try:
             for answer in offer.take() if taken else ():
                 scores = policy.exits.tempered(answer.scores, answer.step, task)
                 probabilities, sure = scores.astype(np.float32), float(confidence(scores, task))
+                step = answer.step
                 if answer.more:
-                    yield Told(probabilities, None)
+                    yield Told(probabilities, None, step)
         except OutOfTime:
             taken = False
         try:
@@ -98,5 +102,5 @@ def run(policy: Policy, ledger: Ledger, task: str, classes: int) -> Iterator[Tol
         if answer is not None and sure >= policy.exits.threshold(answer.step):
             ended = "confident"
         if answer is not None or ended is not None:
-            yield Told(probabilities, ended)
+            yield Told(probabilities, ended, step)
     offers.close()

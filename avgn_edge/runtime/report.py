@@ -68,7 +68,7 @@ def _moments(clip: Clip, seen: MomentsTable, manifest: Manifest) -> tuple[Moment
     for moment in clip.moments:
         index = moment.index
         box = None
-        if index in seen.corners and clip.display_size is not None:
+        if side and index in seen.corners and clip.display_size is not None:
             box = geometry.to_source((*seen.corners[index], side, side), clip.display_size)
         alone = seen.moment_probabilities.get(index, seen.glance_probabilities.get(index))
         rows.append(

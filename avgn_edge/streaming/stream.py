@@ -67,10 +67,10 @@ class Stream:
         rules: ExitRules,
         settings: StreamSettings,
     ) -> None:
-        given = manifest.preprocessing
+        given, sizes = manifest.preprocessing, settings_of(manifest)
         self._manifest, self._account, self._settings = manifest, account, settings
         self._bucket = Bucket(settings.budget, bucket_size(manifest, account(settings.budget)[1], settings))
-        self._window = Window(manifest)
+        self._window, self._patch_size = Window(manifest), sizes.patch_size
         self._attending = Attending(manifest, rules, settings.attention, self._window)
         self._finder = EventFinder(manifest.labels, settings.events, settings.epoch_s)
         self._geometry = frame_geometry(given)
@@ -246,7 +246,7 @@ class Stream:
     def _told(self, slot: Slot) -> StreamMoment:
         says, box = slot.says, None
         if slot.corner is not None and slot.display_size is not None:
-            side = float(settings_of(self._manifest).patch_size)
+            side = float(self._patch_size)
             box = self._geometry.to_source((*slot.corner, side, side), slot.display_size)
         return StreamMoment(
             time_s=slot.time_s,

@@ -163,7 +163,7 @@ def as_text(done: Calibration, shown: str) -> Iterator[str]:
         mine = [graph for graph in done.graphs if graph.precision == precision]
         total, floats = sum(graph.bytes for graph in mine), sum(graph.float_bytes for graph in mine)
         rows.append(
-            ("all six", precision, size(total), f"{100 * total / floats:.0f} %", "", "", *_agreement(agreement))
+            ("all graphs", precision, size(total), f"{100 * total / floats:.0f} %", "", "", *_agreement(agreement))
         )
     if len(rows) > 1:
         yield from columns(rows, right=frozenset(range(2, len(head))))

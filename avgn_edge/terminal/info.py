@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DEFAULT_RISK
@@ -35,6 +36,7 @@ def as_text(bundle: Bundle) -> Iterator[str]:
 def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     manifest, settings = bundle.manifest, bundle.manifest.settings
     yield "bundle", manifest.name
+    yield "network", manifest.architecture
     yield "folder", str(bundle.path)
     yield "hash", f"{bundle.hash} (every file checked)"
     yield "licence", manifest.licence
@@ -73,14 +75,11 @@ def _calibration(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _prices(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    cost = manifest.cost
-    listening = cost["audio_encoder"].macs(manifest.preprocessing.moments)
-    glance = cost["global_encoder"].macs(1)
-    look = sum(cost[name].macs(1) for name in ("spatial", "local_encoder", "classifier"))
+    network = architecture(manifest.architecture)
+    listening = manifest.cost[network.listener].macs(manifest.preprocessing.moments)
     yield "listening", f"{gmacs(listening)} GFLOPs, so the smallest budget is {smallest(listening)}"
-    yield "a glance", f"{gmacs(glance)} GFLOPs"
-    yield "saliency", f"{gmacs(cost['saliency'].macs(1))} GFLOPs, once"
-    yield "a look", f"{gmacs(look)} GFLOPs, {gmacs(glance + look)} at a moment that had no glance"
+    for what, graphs in network.prices.items():
+        yield what, f"{gmacs(sum(manifest.cost[graph].macs(1) for graph in graphs))} GFLOPs"
 
 
 def _graphs(manifest: Manifest) -> Iterator[tuple[str, ...]]:

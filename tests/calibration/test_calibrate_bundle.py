@@ -139,7 +139,7 @@ def test_the_report_covers_each_graph_and_judges_on_clips_that_gave_no_ranges(do
     assert [(row.precision, row.graph) for row in done.graphs] == [(p, g) for p in ("fp16", "int8") for g in GRAPHS]
     assert all(row.error is not None and np.isfinite(row.error) for row in done.graphs)
     assert done.agreements["int8"].clips == CLIPS - CLIPS // 4
-    assert set(done.alone) == {("int8", graph) for graph in GRAPHS} | {("fp16", "all six")}
+    assert set(done.alone) == {("int8", graph) for graph in GRAPHS} | {("fp16", "every graph")}
     assert done.clips == CLIPS
     assert done.failed == ()
 

@@ -10,6 +10,7 @@ from avgn_edge.bundle.architecture import Architecture, GraphRole
 from avgn_edge.bundle.exits import FIRST_LOOK
 from avgn_edge.bundle.manifest import MAX_SIDE, MAX_WIDTH, NetworkSettings
 from avgn_edge.bundle.network import ITEMS, MELS
+from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.architecture import Expected, Signatures
@@ -99,12 +100,15 @@ def signatures(manifest: Manifest) -> Signatures:
 
 
 def settings_of(manifest: Manifest) -> AvgnSettings:
-    """Return a manifest's settings as AVGN's."""
+    """Return a manifest's settings as AVGN's; BundleError for another network."""
     settings = manifest.settings
     if not isinstance(settings, AvgnSettings):
-        raise TypeError(f"the settings are {type(settings).__name__}, no AVGN's")
+        why = f"its network is {manifest.architecture!r}: streams and highlights are there for AVGN alone"
+        raise BundleError(f"bundle {manifest.name}", why, "give a bundle of AVGN")
     return settings
 
+
+_LOOK = ("global_encoder", "spatial", "local_encoder", "classifier")
 
 ARCHITECTURE = Architecture(
     name="avgn",
@@ -118,8 +122,14 @@ ARCHITECTURE = Architecture(
     ),
     settings=AvgnSettings,
     signatures=signatures,
-    look=("global_encoder", "spatial", "local_encoder", "classifier"),
-    steps=lambda moments: FIRST_LOOK + moments,
+    prices={
+        "a glance": ("global_encoder",),
+        "saliency": ("saliency",),
+        "a look": ("spatial", "local_encoder", "classifier"),
+        "a look at a moment without a glance": _LOOK,
+    },
+    look=_LOOK,
+    steps=lambda looks: FIRST_LOOK + looks,
     policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
     checkpoints="avgn_edge.architectures.avgn.graphs:read",
 )

@@ -1,0 +1,45 @@
+"""Listen; see one frame; see frame after frame."""
+
+import numpy as np
+
+from avgn_edge.runtime.answers import from_heads, probabilities
+from avgn_edge.runtime.ledger import Run
+from avgn_edge.runtime.loop import Answer, Offer
+from avgn_edge.runtime.moments_table import MomentsTable
+
+
+class Toy:
+    def __init__(self, senses, manifest, runner, ledger, strategy):
+        self._senses, self._runner, self._strategy, self._task = senses, runner, strategy, manifest.task
+        self._order, self._heard_says = manifest.preprocessing.glance_order, None
+        self.seen = MomentsTable.empty(manifest.preprocessing.moments, 1, 1, 0)
+        self.exits, self.wanted_graphs = strategy.rules.at(strategy.glances), manifest.graph_names
+
+    def offers(self):
+        yield Offer((), self._listen, must=True)
+        if not self._senses.has_video:
+            return "no-visual"
+        for step, moment in enumerate(self._order[: 1 + self._strategy.looks], start=1):
+            if not (yield self._see(moment, step)):
+                return "budget"
+        return "looks"
+
+    def _listen(self):
+        spectrograms, self.seen.heard = self._senses.listen(self._order, lambda items: Run("ear", items))
+        if len(spectrograms):
+            logits = self._runner.run(Run("ear", len(spectrograms)), {"spectrograms": spectrograms})["logits"][0]
+            self._heard_says = probabilities(logits, self._task)
+            yield Answer(0, self._heard_says)
+
+    def _see(self, moment, step):
+        def take():
+            frames = self._senses.frames([moment], Run("eye"))
+            said = probabilities(self._runner.run(Run("eye"), {"frames": frames})["logits"][0], self._task)
+            self.seen.frames[moment], self.seen.glance_probabilities[moment] = frames[0], said
+            self.seen.glanced[moment] = True
+            self.seen.saliency = np.asarray(self.seen.glanced, np.float32)
+            if step > 1:
+                self.seen.corners[moment] = (0.0, 0.0)
+            yield Answer(step, from_heads(self._heard_says, tuple(self.seen.glance_probabilities.values())))
+
+        return Offer((self._senses.decoding([moment]), Run("eye")), take, must=step == 1 and self._heard_says is None)
