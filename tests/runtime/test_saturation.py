@@ -109,3 +109,21 @@ def test_the_packaged_graphs_need_it(graph):
         onnx.numpy_helper.to_array(one) for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT8
     ]
     assert max(2 * 255 * int(np.abs(one.astype(np.int16)).max()) for one in weights if one.size > 1) >= 2**15
+
+
+def test_a_graph_that_was_compiled_for_a_cpu_with_vnni_is_not_served_to_one_without(monkeypatch, tmp_path):
+    """Two machines may share a home; OpenVINO's cache does not ask whether it was told to be exact."""
+    pytest.importorskip("openvino")
+    from avgn_edge.runtime.engines import ov
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    data, _ = product_of_bytes(64)
+    (tmp_path / "product.onnx").write_bytes(data)
+    served = []
+    real = ov.OvEngine._compile
+    monkeypatch.setattr(ov.OvEngine, "_compile", lambda *asked: served.append(real(*asked)) or served[-1])
+    for saturates in (False, False, True, True):
+        monkeypatch.setattr(vnni, "saturates", lambda saturates=saturates: saturates)
+        session = open_engine("openvino:CPU", threads=1).open(tmp_path / "product.onnx", "int8")
+        session.run({"x": np.full((4, 64), 255, np.float32)})
+    assert [compiled.get_property("LOADED_FROM_CACHE") for compiled in served] == [False, True, False, True]

@@ -109,7 +109,8 @@ class OvEngine:
         config = self._config(precision)
         # OpenVINO hashes the model, weights and sizes included, its own version and the settings: a file that changed
         # is compiled again, and so is one whose cache was cut short. f_L takes 99 ms to compile, 47 ms from the cache.
-        cache = writable_cache("openvino")
+        # Not LP_TRANSFORMS_MODE: of two machines with one home, the one without VNNI would saturate from the other's.
+        cache = writable_cache("openvino-exact" if self._told_to_be_exact(precision) else "openvino")
         try:
             with _LOCALE:
                 if cache is None:
@@ -142,12 +143,15 @@ class OvEngine:
             config["ENABLE_CPU_PINNING"] = self._threads >= usable_cores()
             # A CPU with bf16 would use it unasked, in INT8 graphs too: 0.8 % off, where fp32 is 5e-7 off.
             config["INFERENCE_PRECISION_HINT"] = "f32"
-            if precision == "int8" and vnni.saturates():
+            if self._told_to_be_exact(precision):
                 # Rounded as the graph says, multiplied in float: f_G is right, in 1.4 times the time of FP32.
                 config["LP_TRANSFORMS_MODE"] = "NO"
         elif self._target == "GPU":
             config["INFERENCE_PRECISION_HINT"] = "f32" if precision == "fp32" else "f16"
         return config
+
+    def _told_to_be_exact(self, precision: str) -> bool:
+        return self._target == "CPU" and precision == "int8" and vnni.saturates()
 
     def _chosen_by_auto(self) -> str:
         """Return the target AUTO takes for a small graph; every graph then runs there, and the report names it."""
