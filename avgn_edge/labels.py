@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
+Task = Literal["single-label", "multi-label"]
+"""How many a clip may have."""
 MOST: Final = 100_000
 LONGEST: Final = 200
 

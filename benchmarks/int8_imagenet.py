@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.settings import preset
+from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.calibration.quantise import Quantiser
 from avgn_edge.calibration.sensitivity import find_sensitive
 from avgn_edge.export.to_onnx import export_graph
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import preset
-from avgn_edge.models.weights import load_backbone
 from avgn_edge.runtime.engines import vnni
 from avgn_edge.runtime.engines.ort import QUANTISES_FLOATS
 

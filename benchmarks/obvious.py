@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.architectures.avgn.network.settings import Settings, preset
 from avgn_edge.cores import usable_cores
 from avgn_edge.media.logmel import FRAMES as FRAMES_OF_SOUND
 from avgn_edge.media.logmel import MEL_BANDS, SAMPLE_RATE, log_mel
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.settings import Settings, preset
 from benchmarks import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from avgn_edge.architectures.avgn.network.avgn import AVGN
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.models.avgn import AVGN
 
 LOOKS = 16
 FRAMES, SOUND, FRONT_END, NETWORK = "decode frames", "decode sound", "log-mel", "network"
@@ -135,7 +135,7 @@ def random_network(settings: Settings) -> AVGN:
     """Build the network in PyTorch with weights that mean nothing."""
     import torch  # noqa: PLC0415
 
-    from avgn_edge.models.avgn import AVGN  # noqa: PLC0415
+    from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: PLC0415
 
     torch.manual_seed(0)
     return AVGN(settings).eval()
@@ -163,7 +163,7 @@ def run_network(model: AVGN, frames: Tensor, spectrograms: Tensor) -> None:
     """Classify with all glances and 16 looks: uint8 [T, H, W, 3], float [T, 1, 96, 64]."""
     import torch  # noqa: PLC0415
 
-    from avgn_edge.models.inference import classify  # noqa: PLC0415
+    from avgn_edge.architectures.avgn.network.inference import classify  # noqa: PLC0415
 
     classify(model, frames, spectrograms, torch.ones(len(frames), dtype=torch.bool), GLANCE_ORDER, LOOKS)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 
+from avgn_edge.architectures.avgn.network.settings import Settings
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.models.settings import Settings
 from avgn_edge.runtime.devices import open_engine
 from avgn_edge.runtime.graphs import Sessions
 from avgn_edge.runtime.recognizer import Recognizer

@@ -94,7 +94,7 @@ def network_inputs(clip: ArrayClip) -> tuple[NDArray[np.uint8], NDArray[np.float
 
 def tiny_settings(**changes: Any):
     """The narrowest network with every part of the real one."""
-    from avgn_edge.models.settings import Settings
+    from avgn_edge.architectures.avgn.network.settings import Settings
 
     base = Settings(
         labels=LABELS,
@@ -124,7 +124,7 @@ def lively_model(seed: int = 0, **changes: Any):
     """
     import torch
 
-    from avgn_edge.models.avgn import AVGN
+    from avgn_edge.architectures.avgn.network.avgn import AVGN
     from avgn_edge.training.forward import encode, run
 
     torch.manual_seed(seed)

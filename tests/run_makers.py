@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from network_makers import LABELS, tiny_settings
 
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.batch import Batch
 from avgn_edge.training.monitor import Silent
 from avgn_edge.training.run import train

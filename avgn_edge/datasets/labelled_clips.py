@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from avgn_edge.datasets.dividing import divided
 from avgn_edge.errors import DataError
-from avgn_edge.labels import LONGEST, MOST, fault
-from avgn_edge.models.settings import Task
+from avgn_edge.labels import LONGEST, MOST, Task, fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

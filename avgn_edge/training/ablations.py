@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from avgn_edge.models.settings import Settings
+from avgn_edge.architectures.avgn.network.settings import Settings
 from avgn_edge.training.settings import TrainingSettings
 
 NETWORK: dict[str, dict[str, Any]] = {

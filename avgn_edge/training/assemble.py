@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avgn_edge.architectures.avgn.network import checkpoint
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.settings import Preset, preset
+from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.datasets import DataSet
 from avgn_edge.errors import BundleError, DataError, DeviceError
 from avgn_edge.evaluation.metrics import mean_average_precision, top_k_accuracy
-from avgn_edge.models import checkpoint
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import Preset, preset
-from avgn_edge.models.weights import load_backbone
 from avgn_edge.runtime.devices import Device
 from avgn_edge.training.ablations import without
 from avgn_edge.training.augment import Augmentation

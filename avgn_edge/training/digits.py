@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import preset
-from avgn_edge.models.weights import load_backbone
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.settings import preset
+from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.synth.plan import Variation
 from avgn_edge.synth.sources import Sources
 from avgn_edge.training import pool as pools

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avgn_edge.models.inference import Looks
+from avgn_edge.architectures.avgn.network.inference import Looks
 from avgn_edge.training.pool import Pool
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import Settings, Task
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.settings import Settings
+from avgn_edge.labels import Task
 
 _CLASS_AXIS = {
     "classifier.weight": 1,  # [moments, C, dim]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.crop import crop
+from avgn_edge.architectures.avgn.network.saliency import Saliency
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.crop import crop
-from avgn_edge.models.saliency import Saliency
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 
 SURE = 0.5
 """Least probability of the clip's class, by FC^G of the whole frame, for a moment to give a hint."""

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.inference import probabilities
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.inference import probabilities
 from avgn_edge.training.forward import Pass
 
 

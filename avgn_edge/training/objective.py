@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor, nn
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.saliency import Saliency
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.saliency import Saliency
 from avgn_edge.training import losses as paper
 from avgn_edge.training.batch import Batch
 from avgn_edge.training.forward import ClipFeatures, Pass, encode, random_patches, run

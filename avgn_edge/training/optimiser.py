@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.settings import TrainingSettings
 
 _GROUPS = {

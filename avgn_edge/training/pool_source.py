@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.batch import Batch
 from avgn_edge.training.pool import Pool
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from avgn_edge.architectures.avgn.network import checkpoint
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.errors import AvgnEdgeError, DataError
-from avgn_edge.models import checkpoint
-from avgn_edge.models.avgn import AVGN
 from avgn_edge.training.batch import Batch
 from avgn_edge.training.distributed import World
 from avgn_edge.training.interruption import Interruption

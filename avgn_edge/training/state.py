@@ -17,8 +17,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.errors import DataError
-from avgn_edge.models.avgn import AVGN
 from avgn_edge.training.settings import TrainingSettings
 
 FORMAT = "avgn-edge training state 1"

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from avgn_edge.models import checkpoint
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.inference import probabilities
+from avgn_edge.architectures.avgn.network import checkpoint
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.inference import probabilities
 from avgn_edge.terminal.lines import data as line
 from avgn_edge.terminal.tables import columns
 from avgn_edge.training.evidence import when_and_where

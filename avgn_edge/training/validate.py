@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.inference import Looks, look
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.inference import Looks, look
 from avgn_edge.training.batch import Batch
 
 

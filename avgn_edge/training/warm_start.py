@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avgn_edge.models.avgn import AVGN
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.pool import Pool
 
 Batch = tuple[Tensor, Tensor]

@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 from network_makers import LABELS, lively_model, made_clip, network_inputs, tiny_settings  # noqa: E402
 
 from avgn_edge.architectures.avgn.graphs import trained  # noqa: E402
+from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
+from avgn_edge.architectures.avgn.network.inference import classify  # noqa: E402
+from avgn_edge.architectures.avgn.network.settings import Settings  # noqa: E402
 from avgn_edge.media.order import GLANCE_ORDER  # noqa: E402
-from avgn_edge.models.avgn import AVGN  # noqa: E402
-from avgn_edge.models.inference import classify  # noqa: E402
-from avgn_edge.models.settings import Settings  # noqa: E402
 from avgn_edge.training.ablations import PARTS, without  # noqa: E402
 from avgn_edge.training.settings import TrainingSettings  # noqa: E402
 

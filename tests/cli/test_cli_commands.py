@@ -171,9 +171,9 @@ def test_export_fails_before_its_work(run, tmp_path):
 def test_export_writes_a_bundle_that_classifies(run, media, tmp_path):
     import torch
 
-    from avgn_edge.models import checkpoint
-    from avgn_edge.models.avgn import AVGN
-    from avgn_edge.models.settings import Settings
+    from avgn_edge.architectures.avgn.network import checkpoint
+    from avgn_edge.architectures.avgn.network.avgn import AVGN
+    from avgn_edge.architectures.avgn.network.settings import Settings
 
     torch.manual_seed(0)
     narrow = dict.fromkeys(("saliency_dim", "aespa_dim", "policy_channels", "policy_hidden", "fusion_dim"), 16)

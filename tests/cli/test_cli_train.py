@@ -11,7 +11,7 @@ from media_makers import SoundSpec, VideoSpec, tone, write_media
 
 torch = pytest.importorskip("torch")
 
-from avgn_edge.models import checkpoint  # noqa: E402
+from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
 from avgn_edge.terminal import training_monitor  # noqa: E402
 
 

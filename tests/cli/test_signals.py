@@ -30,7 +30,7 @@ def test_a_command_is_ended_in_one_line(run, tmp_path, monkeypatch):
 
 def test_training_ends_after_the_step_and_saves(tmp_path, tiny_model):
     pytest.importorskip("torch")
-    from avgn_edge.models import checkpoint
+    from avgn_edge.architectures.avgn.network import checkpoint
 
     checkpoint.save(tiny_model, tmp_path / "tiny.safetensors")
     for number in range(4):

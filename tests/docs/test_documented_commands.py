@@ -65,7 +65,7 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 @pytest.fixture(scope="module")
 def things(tiny_bundle, tiny_model, tmp_path_factory):
     """What the documents name, made once: clips, a set to learn from, a checkpoint and a bundle of it."""
-    from avgn_edge.models.checkpoint import save
+    from avgn_edge.architectures.avgn.network.checkpoint import save
 
     folder = tmp_path_factory.mktemp("things")
     for name in ("clip.mp4", "a.mp4", "b.mp3", "clips/one.mp4", "clips/more/two.mp4"):

@@ -11,13 +11,13 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 
 from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS  # noqa: E402
+from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
+from avgn_edge.architectures.avgn.network.settings import preset  # noqa: E402
 from avgn_edge.bundle.manifest import GraphCost  # noqa: E402
 from avgn_edge.errors import BundleError  # noqa: E402
 from avgn_edge.evaluation.paper_cost import paper_gflops  # noqa: E402
 from avgn_edge.export.macs import count_macs, graph_cost  # noqa: E402
 from avgn_edge.export.to_onnx import example_inputs  # noqa: E402
-from avgn_edge.models.avgn import AVGN  # noqa: E402
-from avgn_edge.models.settings import preset  # noqa: E402
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}
 

@@ -13,9 +13,9 @@ import avgn_edge
 
 PACKAGE = Path(avgn_edge.__file__).parent
 FORBIDDEN = ("torch", "onnx", "scipy", "safetensors", "onnxscript", "librosa", "rich", "typer")
-NEEDS_TORCH = ("models", "training", "export", "calibration")
+NEEDS_TORCH = ("training", "export", "calibration")
 OF_TRAINING = {"graphs", "network", "training"}
-"""Of a network's folder in `architectures`, what makes and trains it."""
+"""Of a network's folder in `architectures`, what makes and trains it; backbones and weights do so for all."""
 LIGHT = ("architectures", "bundle", "datasets", "highlights", "media", "reports", "runtime", "streaming")
 
 
@@ -35,7 +35,7 @@ def imported(source: str, module: str) -> set[str]:
 
 def is_of_training(path: Path) -> bool:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0] == "architectures" and bool(OF_TRAINING & set(parts[2:]))
+    return parts[0] == "architectures" and (parts[1] in {"backbones", "weights"} or bool(OF_TRAINING & set(parts[2:])))
 
 
 def test_the_reader_of_imports_sees_all_kinds():
@@ -52,8 +52,7 @@ def test_nothing_in_these_folders_imports_what_needs_pytorch(folder):
         names = imported(path.read_text(encoding="utf-8"), module)
         wrong = {name for name in names if name.split(".")[0] in {"torch", "onnx", "scipy", "safetensors"}}
         wrong |= {n for n in names if n.startswith("avgn_edge.") and n.split(".")[1] in NEEDS_TORCH}
-        if folder == "datasets":  # the words for tasks, which stand beside the networks but need no PyTorch
-            wrong -= {"avgn_edge.models.settings", "avgn_edge.models.settings.Task"}
+        wrong |= {n for n in names if n.startswith("avgn_edge.architectures.") and OF_TRAINING & set(n.split(".")[3:])}
         assert not wrong, path
 
 
@@ -61,7 +60,7 @@ EVERYTHING = """
 import importlib, pkgutil, sys
 import {package}
 for found in pkgutil.walk_packages({package}.__path__, "{package}."):
-    if "{package}" == "avgn_edge.architectures" and set(found.name.split(".")[3:]) & {of_training}:
+    if "{package}" == "avgn_edge.architectures" and set(found.name.split(".")[2:]) & {of_training}:
         continue
     importlib.import_module(found.name)
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
@@ -74,7 +73,7 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 )
 def test_importing_every_module_of_these_packages_loads_no_heavy_package(package):
     done = subprocess.run(
-        [sys.executable, "-c", EVERYTHING.format(package=package, of_training=OF_TRAINING)],
+        [sys.executable, "-c", EVERYTHING.format(package=package, of_training={*OF_TRAINING, "backbones", "weights"})],
         capture_output=True,
         text=True,
         check=True,

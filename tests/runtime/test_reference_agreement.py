@@ -25,7 +25,7 @@ def recognizer(tiny_bundle, device):
 @pytest.fixture(scope="module")
 def references(tiny_model):
     """PyTorch's answers, worked out once for both engines: (clip, T_G) -> saliency and sixteen looks."""
-    from avgn_edge.models.inference import classify
+    from avgn_edge.architectures.avgn.network.inference import classify
 
     known = {}
 

@@ -12,8 +12,8 @@ pytest.importorskip("PIL")
 
 from network_makers import tiny_settings  # noqa: E402
 
+from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
 from avgn_edge.errors import DataError  # noqa: E402
-from avgn_edge.models import checkpoint  # noqa: E402
 from avgn_edge.synth import Sources, write_dataset  # noqa: E402
 from avgn_edge.training import digits, tables  # noqa: E402
 

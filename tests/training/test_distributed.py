@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from run_makers import same_weights  # noqa: E402
 
-from avgn_edge.models import checkpoint  # noqa: E402
+from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
 from avgn_edge.training.distributed import World  # noqa: E402
 
 pytestmark = pytest.mark.skipif(

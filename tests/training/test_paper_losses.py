@@ -244,7 +244,7 @@ def test_glances_are_the_first_of_the_order_and_a_quarter_of_the_rest():
 
 def test_a_training_pass_is_what_inference_computes(model, batch):
     """With every frame glanced at and the moments in the order of their saliency, p_t are those of section 3.5."""
-    from avgn_edge.models.inference import classify
+    from avgn_edge.architectures.avgn.network.inference import classify
 
     frames, spectrograms, heard = (part[:1] for part in batch)
     saliency, looks = classify(model, frames[0], spectrograms[0], heard[0], GLANCE_ORDER, 5)

@@ -12,8 +12,8 @@ pytest.importorskip("PIL")
 
 from network_makers import tiny_settings  # noqa: E402
 
-from avgn_edge.models.avgn import AVGN  # noqa: E402
-from avgn_edge.models.inference import Looks  # noqa: E402
+from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
+from avgn_edge.architectures.avgn.network.inference import Looks  # noqa: E402
 from avgn_edge.synth import Sources, Variation, write_dataset  # noqa: E402
 from avgn_edge.training import pool as pools  # noqa: E402
 from avgn_edge.training.evidence import when_and_where  # noqa: E402

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from avgn_edge.architectures.avgn.network import checkpoint
+from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.spec import AvgnSettings
 from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.export.network import GraphSpec, TrainedNetwork
-from avgn_edge.models import checkpoint
-from avgn_edge.models.avgn import AVGN
 
 
 class _Part(nn.Module):

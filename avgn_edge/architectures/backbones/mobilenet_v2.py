@@ -69,3 +69,8 @@ class MobileNetV2(nn.Module):
         """[n, inputs, h, w] float -> [n, channels, ceil(h/32), ceil(w/32)]."""
         y: Tensor = self.features(x)
         return y
+
+
+def make(inputs: int, width: float) -> MobileNetV2:
+    """See `make_backbone`."""
+    return MobileNetV2(inputs, width)

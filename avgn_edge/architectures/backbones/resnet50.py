@@ -62,3 +62,10 @@ class ResNet50(nn.Module):
         y = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         z: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(y))))
         return z
+
+
+def make(inputs: int, _width: float) -> ResNet50:
+    """See `make_backbone`."""
+    if inputs != 3:
+        raise ValueError(f"ResNet-50 takes pictures of 3 channels, not of {inputs}")
+    return ResNet50()

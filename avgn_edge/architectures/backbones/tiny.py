@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from avgn_edge.models.mobilenet_v2 import ConvBNReLU
+from avgn_edge.architectures.backbones.mobilenet_v2 import ConvBNReLU
 
 
 class Tiny(nn.Module):
@@ -26,3 +26,8 @@ class Tiny(nn.Module):
         """[n, inputs, h, w] float -> [n, 48, ceil(h/32), ceil(w/32)]."""
         y: Tensor = self.features(x)
         return y
+
+
+def make(inputs: int, _width: float) -> Tiny:
+    """See `make_backbone`."""
+    return Tiny(inputs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.models.settings import Settings
-from avgn_edge.models.transformer import encoder_layer, learned_tokens
+from avgn_edge.architectures.avgn.network.settings import Settings
+from avgn_edge.architectures.avgn.network.transformer import encoder_layer, learned_tokens
 
 
 class AESPA(nn.Module):

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.settings import Settings
 from avgn_edge.errors import BundleError
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.settings import Settings
 
 FORMAT = "avgn-edge checkpoint 1"
-_MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.models.checkpoint.save wrote"
+_MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.architectures.avgn.network.checkpoint.save wrote"
 
 
 def save(model: AVGN, path: Path) -> None:

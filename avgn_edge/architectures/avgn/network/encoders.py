@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.models.mobilenet_v2 import MobileNetV2
-from avgn_edge.models.resnet import ResNet50
-from avgn_edge.models.settings import LocalBackbone, Settings
-from avgn_edge.models.tiny import Tiny
+from avgn_edge.architectures.avgn.network.settings import Settings
+from avgn_edge.architectures.backbones import make_backbone
 
 # ImageNet's statistics on the scale of 8-bit pixels
 _MEAN = (123.675, 116.28, 103.53)
@@ -16,13 +14,6 @@ _STD = (58.395, 57.12, 57.375)
 # Log-mel values lie between ln(0.001) = -6.9 (silence) and about 5; these bring them near zero mean and unit spread.
 _LOG_MEL_MEAN = -3.0
 _LOG_MEL_STD = 2.5
-
-
-def make_backbone(name: LocalBackbone, inputs: int, width: float) -> MobileNetV2 | ResNet50 | Tiny:
-    """The backbone of this name: [n, inputs, h, w] -> [n, `channels`, h/32, w/32]; ResNet-50 takes 3 inputs only."""
-    if name == "mobilenet_v2":
-        return MobileNetV2(inputs, width)
-    return Tiny(inputs) if name == "tiny" else ResNet50()
 
 
 class Normalise(nn.Module):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avgn_edge.models.avgn import AVGN
-from avgn_edge.models.crop import crop
+from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.crop import crop
 
 
 @dataclass(frozen=True)

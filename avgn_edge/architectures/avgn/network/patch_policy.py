@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.models.settings import Settings
+from avgn_edge.architectures.avgn.network.settings import Settings
 
 
 class PatchPolicy(nn.Module):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avgn_edge.architectures.avgn.network.settings import Settings
+from avgn_edge.architectures.avgn.network.transformer import Encoder, learned_tokens
 from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.models.settings import Settings
-from avgn_edge.models.transformer import Encoder, learned_tokens
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from avgn_edge.labels import fault_of_list
+from avgn_edge.architectures import backbones
+from avgn_edge.labels import Task, fault_of_list
 from avgn_edge.media.order import GLANCE_ORDER
 
-Task = Literal["single-label", "multi-label"]
-GlanceBackbone = Literal["mobilenet_v2", "tiny"]
-LocalBackbone = Literal["resnet50", "mobilenet_v2", "tiny"]
 Sampling = Literal["av-test", "uniform"]
 Patches = Literal["policy", "centre"]
 Preset = Literal["paper", "small"]
@@ -36,11 +34,11 @@ class Settings:
     frame_size: int = 224
     patch_size: int = 128
     # f_A, f_G, f_L; a width multiplies MobileNetV2's channels and is nothing to the others
-    audio_backbone: GlanceBackbone = "mobilenet_v2"
+    audio_backbone: str = "mobilenet_v2"
     audio_width: float = 1.0
-    global_backbone: GlanceBackbone = "mobilenet_v2"
+    global_backbone: str = "mobilenet_v2"
     global_width: float = 1.0
-    local_backbone: LocalBackbone = "resnet50"
+    local_backbone: str = "resnet50"
     local_width: float = 1.0
     # AV-TeST: `saliency_dim` for each modality, twice that for the two together
     saliency_dim: int = 128
@@ -92,15 +90,15 @@ class Settings:
         if max(self.saliency_layers, self.aespa_layers) > MOST_LAYERS or max(counts.values()) > WIDEST:
             raise ValueError(f"no network has more than {MOST_LAYERS} layers or {WIDEST} channels in one place")
         for value, known in (
-            (self.task, Task),
-            (self.audio_backbone, GlanceBackbone),
-            (self.global_backbone, GlanceBackbone),
-            (self.local_backbone, LocalBackbone),
-            (self.sampling, Sampling),
-            (self.patches, Patches),
+            (self.task, get_args(Task)),
+            (self.audio_backbone, backbones.names()),
+            (self.global_backbone, backbones.names()),
+            (self.local_backbone, backbones.names()),
+            (self.sampling, get_args(Sampling)),
+            (self.patches, get_args(Patches)),
         ):
-            if value not in get_args(known):
-                raise ValueError(f"{value!r} is none of {', '.join(get_args(known))}")
+            if value not in known:
+                raise ValueError(f"{value!r} is none of {', '.join(known)}")
         for dim, heads in (
             (2 * self.saliency_dim, self.saliency_heads),
             (self.aespa_dim, self.aespa_heads),
