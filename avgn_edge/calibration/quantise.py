@@ -79,6 +79,7 @@ class Quantiser:
         import onnx  # noqa: PLC0415 - 0.1 s, and no part of a light installation
         from onnxruntime.quantization import QuantType  # noqa: PLC0415
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # noqa: PLC0415
+        from onnxruntime.quantization.quant_utils import add_infer_metadata  # noqa: PLC0415
 
         if variant not in INT8_VARIANTS:
             raise ValueError(f"{variant!r} is none of {', '.join(INT8_VARIANTS)}")
@@ -86,8 +87,10 @@ class Quantiser:
         if unknown:
             raise ValueError(f"there is no node {unknown[0]!r} that could be kept in float")
         symmetric = variant == "symmetric"
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)  # the quantiser works in place
+        # A copy, for the quantiser works in place. Left to infer shapes itself, it saves the model under a name that is
+        # made of the network card's address, and a socket is opened for that.
+        model = onnx.shape_inference.infer_shapes(self._model)
+        add_infer_metadata(model)
         chosen = self._chosen(keep_float)
         if not chosen:  # to the quantiser an empty list means every node
             return compact(model)
