@@ -59,6 +59,8 @@ class Architecture:
     """How many exit steps a clip has that takes so many looks."""
     policy: str
     """Where its class of `runtime.loop.Policy` is, as module:name."""
+    stream_policy: str
+    """Where its class of `streaming.policy.StreamPolicy` is, as module:name."""
     checkpoints: str
     """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
 
@@ -77,9 +79,17 @@ class Architecture:
         return {role.name: role for role in self.graphs}[graph]
 
     def load_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
-        """Import the policy's class."""
-        module, _, name = self.policy.partition(":")
-        return getattr(import_module(module), name)
+        """Import the class of the policy for clips."""
+        return _load(self.policy)
+
+    def load_stream_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
+        """Import the class of the policy for streams."""
+        return _load(self.stream_policy)
+
+
+def _load(place: str) -> Any:  # noqa: ANN401
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 @cache

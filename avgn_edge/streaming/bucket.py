@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
-from avgn_edge.runtime.budget import Budget
+import math
+from typing import TYPE_CHECKING, Final
+
+from avgn_edge.errors import BudgetError
+from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.ledger import Ledger
+
+if TYPE_CHECKING:
+    from avgn_edge.streaming.policy import StreamPolicy
+    from avgn_edge.streaming.settings import StreamSettings
+
+TIME_MARGIN: Final = 1.1
+"""A bucket of time holds this much more than a moment is expected to take: a ledger plans with a little less."""
+
+
+def bucket_size(policy: StreamPolicy, ledger: Ledger, settings: StreamSettings) -> float:
+    """What one moment can cost at the most, or a second's budget where that is more: MACs, or seconds.
+
+    BudgetError for a budget that does not cover what every moment costs.
+    """
+    budget, every_s = settings.budget, settings.every_s
+    asked, alone = f"budget {budget.asked} a second", f"listening every {every_s:g} s alone"
+    if budget.macs is not None:
+        least = ledger.price(*policy.least) / every_s
+        if budget.macs < least:
+            raise BudgetError(asked, f"{alone} costs more", f"give at least {smallest(math.ceil(least))}")
+        return float(max(budget.macs, ledger.price(*policy.dearest)))
+    if budget.seconds is not None:
+        least_s = ledger.expect(*policy.least) / every_s
+        if budget.seconds < least_s:
+            raise BudgetError(asked, f"{alone} takes longer", f"give at least {1e3 * least_s:.1f}ms")
+        return max(budget.seconds, TIME_MARGIN * ledger.expect(*policy.dearest))
+    return 1.0
 
 
 class Bucket:

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
-from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.arguments import shown
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.errors import ClipError
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.result import ClassScore
-from avgn_edge.streaming.attend import Attending, bucket_size
-from avgn_edge.streaming.bucket import Bucket
+from avgn_edge.streaming.bucket import Bucket, bucket_size
 from avgn_edge.streaming.events import EventFinder
 from avgn_edge.streaming.frames import FramesDue
 from avgn_edge.streaming.settings import StreamSettings
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.graphs import GraphRunner
     from avgn_edge.runtime.ledger import Ledger
     from avgn_edge.streaming.events import Event
+    from avgn_edge.streaming.policy import StreamPolicy
 
 PATIENCE_S: Final = 1.0
 LEAST_SPAN_S: Final = 5.0
@@ -67,11 +66,12 @@ class Stream:
         rules: ExitRules,
         settings: StreamSettings,
     ) -> None:
-        given, sizes = manifest.preprocessing, settings_of(manifest)
+        given = manifest.preprocessing
         self._manifest, self._account, self._settings = manifest, account, settings
-        self._bucket = Bucket(settings.budget, bucket_size(manifest, account(settings.budget)[1], settings))
-        self._window, self._patch_size = Window(manifest), sizes.patch_size
-        self._attending = Attending(manifest, rules, settings.attention, self._window)
+        self._window = Window(given.moments)
+        make = architecture(manifest.architecture).load_stream_policy()
+        self._policy: StreamPolicy = make(manifest, rules, self._window, settings.attention)
+        self._bucket = Bucket(settings.budget, bucket_size(self._policy, account(settings.budget)[1], settings))
         self._finder = EventFinder(manifest.labels, settings.events, settings.epoch_s)
         self._geometry = frame_geometry(given)
         ahead_s = HALF_WINDOW_S + PATIENCE_S + settings.every_s
@@ -216,9 +216,7 @@ class Stream:
         slot = Slot(time_s) if taken is None else Slot(time_s, taken[0], taken[1])
         self._bucket.fill(time_s)
         runner, ledger = self._account(self._bucket.left)
-        answer = self._attending.attend(
-            slot, sound if heard else None, AvgnGraphs(runner), ledger, self._bucket.fullness
-        )
+        answer = self._policy.attend(slot, sound if heard else None, runner, ledger, self._bucket.fullness)
         self._bucket.spend(ledger)
         slot.macs = ledger.spent_macs
         says = slot.says
@@ -245,15 +243,14 @@ class Stream:
 
     def _told(self, slot: Slot) -> StreamMoment:
         says, box = slot.says, None
-        if slot.corner is not None and slot.display_size is not None:
-            side = float(self._patch_size)
-            box = self._geometry.to_source((*slot.corner, side, side), slot.display_size)
+        if slot.patch is not None and slot.display_size is not None:
+            box = self._geometry.to_source(slot.patch, slot.display_size)
         return StreamMoment(
             time_s=slot.time_s,
             saliency=slot.saliency,
-            heard=slot.audio is not None,
-            glanced=slot.visual is not None,
-            looked=slot.local is not None,
+            heard=slot.heard,
+            glanced=slot.glanced,
+            looked=slot.looked,
             label=None if says is None else self._manifest.labels[int(says.argmax())],
             score=None if says is None else float(says.max()),
             box=box,

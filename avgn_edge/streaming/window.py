@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avgn_edge.architectures.avgn.spec import settings_of
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.engines.engine import Kept
     from avgn_edge.runtime.graphs import Flags, Floats
 
@@ -40,14 +37,29 @@ class Slot:
     """FC^G, [C]."""
     local: Kept | None = None
     """e^L [1, D_L]."""
-    corner: tuple[float, float] | None = None
-    """The patch's top-left corner, in pixels of `pixels`."""
+    patch: tuple[float, float, float, float] | None = None
+    """x, y, width, height of what was looked at, in pixels of `pixels`; None where that was the whole of it."""
     look_says: Floats | None = None
     """f_C^AV of this moment's look and this moment's sound, [C]."""
     saliency: float = 0.0
     """s_t, as of the newest moment of the window."""
     macs: int = 0
     """What was run when this moment came."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether its sound was run."""
+        return self.audio_says is not None
+
+    @property
+    def glanced(self) -> bool:
+        """Whether its frame was run."""
+        return self.glance_says is not None
+
+    @property
+    def looked(self) -> bool:
+        """Whether it was looked at."""
+        return self.look_says is not None
 
     @property
     def says(self) -> Floats | None:
@@ -62,12 +74,11 @@ class Slot:
 
 
 class Window:
-    """The last `moments` of a stream, in order of time; as arrays the newest is the last row."""
+    """The last `size` moments of a stream, in order of time."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.size = manifest.preprocessing.moments
-        self._settings = settings_of(manifest)
-        self._slots: deque[Slot] = deque(maxlen=self.size)
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._slots: deque[Slot] = deque(maxlen=size)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -87,18 +98,11 @@ class Window:
         self._slots.clear()
 
     def row(self, at: int) -> int:
-        """The row of the arrays that the moment `at` this place has."""
+        """The row of the arrays that the moment `at` this place has: the newest is the last."""
         return self.size - len(self._slots) + at
 
-    def audio(self) -> tuple[Floats, Flags]:
-        """e^A [T, D_A], and which moments were heard [T]."""
-        return self._rows([slot.audio for slot in self._slots], self._settings.audio_dim)
-
-    def visual(self) -> tuple[Floats, Flags]:
-        """e^G [T, D_G], and which moments were glanced at [T]."""
-        return self._rows([slot.visual for slot in self._slots], self._settings.global_dim)
-
-    def _rows(self, features: list[Floats | None], width: int) -> tuple[Floats, Flags]:
+    def rows(self, features: Sequence[Floats | None], width: int) -> tuple[Floats, Flags]:
+        """Put a feature [width] of each moment into one array [size, width]; and which moments have one [size]."""
         rows, there = np.zeros((self.size, width), dtype=np.float32), np.zeros(self.size, dtype=np.bool_)
         for at, feature in enumerate(features):
             if feature is not None:

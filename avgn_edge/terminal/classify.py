@@ -147,6 +147,7 @@ def classify_batch(
             for item, outcome in outcomes:
                 tell(item, outcome)
         except KeyboardInterrupt:
+            interruptible.caught()
             for item, outcome in outcomes.finished():
                 tell(item, outcome)
             whole = f"{done} of {counted(batch.total, 'clip')}" if batch.total is not None else counted(done, "clip")

@@ -13,6 +13,7 @@ from avgn_edge.media.live.clock import WallClock
 from avgn_edge.media.live.feed import Feed
 from avgn_edge.media.live.items import Picture, Sound, Status
 from avgn_edge.terminal import lines
+from avgn_edge.terminal.interruption import Interruptible
 from avgn_edge.terminal.tables import counted
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def watch(stream: Stream, opened: Sequence[Opened], told: Teller, *, debug: bool
     reading = opened[0][0]
     patient = not reading.live and reading.speed is None
     tally, code = Tally(), 0
-    with Feed(opened, WallClock(), patient=patient) as feed:
+    with Interruptible() as interruptible, Feed(opened, WallClock(), patient=patient) as feed:
 
         def tell(updates: Sequence[StreamUpdate]) -> None:
             tally.frames_left_out = feed.inbox.dropped_pictures
@@ -244,13 +245,15 @@ def watch(stream: Stream, opened: Sequence[Opened], told: Teller, *, debug: bool
         try:
             while not feed.inbox.over:
                 item = feed.inbox.get(TICK_S)
-                if isinstance(item, Status):
-                    told.status(item)
-                elif isinstance(item, Picture):
-                    tell(stream.push_frame(item.frame, item.time_s))
-                elif isinstance(item, Sound):
-                    tell(stream.push_audio(item.frame, None, item.time_s))
+                with interruptible.held():
+                    if isinstance(item, Status):
+                        told.status(item)
+                    elif isinstance(item, Picture):
+                        tell(stream.push_frame(item.frame, item.time_s))
+                    elif isinstance(item, Sound):
+                        tell(stream.push_audio(item.frame, None, item.time_s))
         except KeyboardInterrupt:
+            interruptible.caught()
             code = INTERRUPTED
         except ClipError as error:
             lines.failure(error, debug=debug)

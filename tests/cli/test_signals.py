@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from interruptions import await_end, children, started
+from interruptions import await_end, children, signals_as_usual, started  # noqa: F401 - a fixture
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 
 from avgn_edge.terminal import synth
+from avgn_edge.terminal.interruption import AGAIN_S, Interruptible
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are counted as on Linux")
 
@@ -26,6 +28,48 @@ def test_a_command_is_ended_in_one_line(run, tmp_path, monkeypatch):
     done = run("synth", "-o", tmp_path / "set")
     assert (done.code, done.stdout, done.stderr) == (130, "", "interrupted\n")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def interrupted(number, *, cleaning_s=0.0):
+    with Interruptible():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            time.sleep(cleaning_s)
+
+
+def dropping(number):
+    """What a library does that a signal's exception is lost in."""
+    with Interruptible():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        time.sleep(10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_exception_that_a_library_drops_is_raised_again(number):
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        dropping(number)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_on_its_way_or_caught_is_not_raised_again(number):
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(number, cleaning_s=3 * AGAIN_S)
+    assert time.monotonic() - began > 3 * AGAIN_S
+    with Interruptible() as interruptible:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            interruptible.caught()
+        time.sleep(2 * AGAIN_S)
+    time.sleep(2 * AGAIN_S)
 
 
 def test_training_ends_after_the_step_and_saves(tmp_path, tiny_model):

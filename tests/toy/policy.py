@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.answers import from_heads, probabilities
 from avgn_edge.runtime.ledger import Run
 from avgn_edge.runtime.loop import Answer, Offer
@@ -43,3 +44,21 @@ class Toy:
             yield Answer(step, from_heads(self._heard_says, tuple(self.seen.glance_probabilities.values())))
 
         return Offer((self._senses.decoding([moment]), Run("eye")), take, must=step == 1 and self._heard_says is None)
+
+
+class ToyStream:
+    least, dearest = (Run("ear"),), (Run("ear"), Run("eye"))
+
+    def __init__(self, manifest, _rules, window, _attention):
+        self._window, self._task, self._nothing = window, manifest.task, np.full(len(manifest.labels), 0.5, np.float32)
+
+    def attend(self, slot, sound, runner, ledger, _fullness):
+        self._window.add(slot)
+        if sound is not None:
+            logits = runner.run(Run("ear"), {"spectrograms": log_mel(sound[np.newaxis])})["logits"][0]
+            slot.audio_says = probabilities(logits, self._task)
+        if slot.pixels is not None and ledger.affords(Run("eye")):
+            logits = runner.run(Run("eye"), {"frames": slot.pixels[np.newaxis]})["logits"][0]
+            slot.glance_says, slot.saliency = probabilities(logits, self._task), 1.0
+        says = [one.says for one in self._window if one.says is not None]
+        return np.mean(says, axis=0) if says else self._nothing

@@ -21,5 +21,6 @@ ARCHITECTURE = Architecture(
     look=("eye",),
     steps=lambda looks: 2 + looks,
     policy="toy.policy:Toy",
+    stream_policy="toy.policy:ToyStream",
     checkpoints="toy.graphs:read",
 )

@@ -103,7 +103,7 @@ def settings_of(manifest: Manifest) -> AvgnSettings:
     """Return a manifest's settings as AVGN's; BundleError for another network."""
     settings = manifest.settings
     if not isinstance(settings, AvgnSettings):
-        why = f"its network is {manifest.architecture!r}: streams and highlights are there for AVGN alone"
+        why = f"its network is {manifest.architecture!r}: highlights are there for AVGN alone"
         raise BundleError(f"bundle {manifest.name}", why, "give a bundle of AVGN")
     return settings
 
@@ -131,6 +131,7 @@ ARCHITECTURE = Architecture(
     look=_LOOK,
     steps=lambda looks: FIRST_LOOK + looks,
     policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
+    stream_policy="avgn_edge.architectures.avgn.stream:AvgnStream",
     checkpoints="avgn_edge.architectures.avgn.graphs:read",
 )
 GRAPHS = ARCHITECTURE.names
