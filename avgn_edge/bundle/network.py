@@ -9,10 +9,10 @@ from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from avgn_edge.bundle.architecture import Expected
-    from avgn_edge.bundle.manifest import GraphFile, TensorSpec
-    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.bundle.manifest import GraphFile, Manifest, TensorSpec
     from avgn_edge.bundle.scan import Signature, Tensor
 
 
@@ -41,15 +41,14 @@ def check_described(real: Signature, described: GraphFile, name: str) -> None:
                 raise BundleError(name, why, AGAIN)
 
 
-def check_network(bundle: Bundle) -> None:
+def check_network(manifest: Manifest, path: Path) -> None:
     """BundleError where the declared graphs are not those of a network of the manifest's labels and settings."""
-    manifest = bundle.manifest
     expected = architecture(manifest.architecture).signatures(manifest)
     folders = {**manifest.graphs, **{f"int8-{name}": files for name, files in manifest.int8_variants.items()}}
     for folder, files in folders.items():
         known: dict[str, int | str] = {}
         for graph, described in files.items():
-            where = f"{bundle.path}: {graph} in {folder} for {len(manifest.labels)} labels"
+            where = f"{path}: {graph} in {folder} for {len(manifest.labels)} labels"
             inputs, outputs = expected[graph]
             _check(where, "input", described.inputs, inputs, known, exactly=True)
             _check(where, "output", described.outputs, outputs, known, exactly=False)

@@ -71,7 +71,7 @@ def calibrate(
     `precisions` are those the bundle shall hold: fp32 as it is, the others made of it. BundleError for INT8 graphs that
     lose more than `most_lost` of top-1, DataError for clips that are too few, too bad, or of other labels.
     """
-    check_network(source)
+    check_network(source.manifest, source.path)
     clips = _usable(data, source.manifest)
     with tempfile.TemporaryDirectory(prefix="avgn-edge-calibrate-") as folder:
         fit = fitting(len(clips))

@@ -95,7 +95,7 @@ class Recognizer:
             raise ArgumentError(f"hwaccel={shown(hwaccel)}", "it is not text", "give none, auto, or a device's name")
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(packaged_bundle_path() if bundle is None else bundle)
-        check_network(bundle)
+        check_network(bundle.manifest, bundle.path)
         with bundle.verifying():  # a bundle that was tampered with anywhere is not used at all
             engine = open_engine(device, threads=threads)
             chosen = choose_precision(precision, bundle.precisions_for(engine.int8_variant), engine.device)

@@ -42,7 +42,7 @@ def tensor(precision, graph, kind, tensor_name, **values):
 
 
 def test_the_packaged_bundle_fits_together(packaged):
-    check_network(packaged)
+    check_network(packaged.manifest, packaged.path)
 
 
 @pytest.mark.parametrize("labels", [["a"], [str(i) for i in range(9)], [str(i) for i in range(11)]], ids=len)
@@ -83,8 +83,9 @@ def test_the_graphs_of_a_variant_are_checked_too(packaged):
     variant, files = next(iter(packaged.manifest.int8_variants.items()))
     graph = next(iter(files))
     output = files[graph].outputs[0].name
+    wrong = changed(packaged, tensor(variant, graph, "outputs", output, dtype="float16"))
     with pytest.raises(BundleError, match=f"{graph} in int8-{variant}"):
-        check_network(changed(packaged, tensor(variant, graph, "outputs", output, dtype="float16")))
+        check_network(wrong.manifest, wrong.path)
 
 
 @pytest.mark.parametrize("field", ["temperatures", "thresholds"])

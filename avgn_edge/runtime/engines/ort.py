@@ -171,11 +171,6 @@ def version() -> str:
     return str(_load().__version__)
 
 
-def has_provider(kind: str) -> bool:
-    """Say whether this ONNX Runtime was built for a kind of device, which does not mean that it works."""
-    return PROVIDERS[kind] in _load().get_available_providers()
-
-
 def _release(ort: ModuleType) -> tuple[int, int]:
     major, minor = str(ort.__version__).split(".")[:2]
     return int(major), int(minor)
