@@ -51,6 +51,11 @@ class Policy(Protocol):
     exits: Exits
     """Temperatures and thresholds that hold now."""
 
+    @property
+    def wanted_graphs(self) -> tuple[str, ...]:
+        """The graphs that the budget reaches, those needed first in front: they are opened beside everything else."""
+        ...
+
     def offers(self) -> Generator[Offer, bool, Exit]:
         """Offer one thing after the other; each is sent back as taken or not. What it returns is why the clip ended."""
         ...

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.engines.engine import DeviceReport, Engine
     from avgn_edge.runtime.graphs import GraphRunner, Sessions
+    from avgn_edge.runtime.loop import Policy
     from avgn_edge.runtime.result import Result
     from avgn_edge.runtime.strategy import Strategy
     from avgn_edge.streaming.events import EventSettings
@@ -70,6 +71,7 @@ class Recognizer:
         self._sessions: Sessions | None = Sessions(bundle, engine, precision, threads)
         self._pace = Pace()
         self._media = WarmMedia(bundle.manifest.preprocessing)
+        self._latest: Strategy | None = None
 
     def __repr__(self) -> str:
         closed = ", closed" if self._sessions is None else ""
@@ -197,7 +199,10 @@ class Recognizer:
         """
         from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
 
-        return strategy(self.manifest, self.precision, options)
+        latest = self._latest
+        if latest is None or latest.options != options:  # of a batch, all clips have the same
+            latest = self._latest = strategy(self.manifest, self.precision, options)
+        return latest
 
     def _run(
         self, source: Source, chosen: Strategy, sessions: Sessions, *, last_only: bool = False
@@ -211,6 +216,7 @@ class Recognizer:
         from avgn_edge.runtime.report import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
 
+        make = architecture(self.manifest.architecture).load_policy()
         if timed:
             sessions.measure(self._pace)
             self._media.warm(self._pace)
@@ -221,8 +227,7 @@ class Recognizer:
             opened, mine = self._opened(source, chosen.options.sampling)
             clip = opened if timed else AheadClip(opened)
         try:
-            make = architecture(self.manifest.architecture).load_policy()
-            policy = make(Senses(clip, ledger), self.manifest, GraphRunner(sessions, ledger), ledger, chosen)
+            policy: Policy = make(Senses(clip, ledger), self.manifest, GraphRunner(sessions, ledger), ledger, chosen)
             sessions.open_ahead(policy.wanted_graphs)
             for told in loop.run(policy, ledger, self.manifest.task, len(self.labels)):
                 if last_only and told.exit is None:

@@ -38,7 +38,7 @@ class Strategy:
     """What did best under which limit of compute; empty where T_G or k was asked for, or no limit was."""
     notes: tuple[str, ...] = ()
     """What a user should know of it."""
-    plans: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    plans: dict[int, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
     """What the policy has planned so far, by how many moments are heard: the same for every clip."""
     batched: bool = True
     """Whether looks between which nothing can end the clip run together; one by one, each step has its own price."""
