@@ -61,6 +61,8 @@ class Architecture:
     """Where its class of `runtime.loop.Policy` is, as module:name."""
     stream_policy: str
     """Where its class of `streaming.policy.StreamPolicy` is, as module:name."""
+    highlight_policy: str
+    """Where its class of `highlights.policy.HighlightPolicy` is, as module:name."""
     checkpoints: str
     """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
 
@@ -85,6 +87,10 @@ class Architecture:
     def load_stream_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
         """Import the class of the policy for streams."""
         return _load(self.stream_policy)
+
+    def load_highlight_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
+        """Import the class of the policy for long videos."""
+        return _load(self.highlight_policy)
 
 
 def _load(place: str) -> Any:  # noqa: ANN401

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from avgn_edge.errors import ClipError
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES, log_mel
-from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.ledger import DECODE_AUDIO, FRONT_END, Run
 
 if TYPE_CHECKING:
-    from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
+    from avgn_edge.highlights.policy import HighlightPolicy
     from avgn_edge.highlights.source import Video
     from avgn_edge.highlights.track import Track
     from avgn_edge.runtime.ledger import Ledger
@@ -24,11 +23,11 @@ EDGE_S: Final = WINDOW_SAMPLES / 2 / SAMPLE_RATE + 0.01
 
 
 def listen(
-    video: Video, track: Track, graphs: AvgnGraphs, ledger: Ledger, task: str, progress: Callable[[int], None]
+    video: Video, track: Track, policy: HighlightPolicy, ledger: Ledger, progress: Callable[[int], None]
 ) -> None:
-    """Fill in f_A and f_C^A of every moment with sound; `progress` is told how many moments are done.
+    """Fill in what is known of every moment with sound; `progress` is told how many moments are done.
 
-    A moment goes through f_A alone: the same compute as together, and f_C^A answers for each. A stretch whose sound
+    A moment is heard alone: the same compute as together, and the network answers for each. A stretch whose sound
     cannot be read is as silent as a gap, and a warning says so; ClipError where there is nothing but such stretches.
     """
     failed: ClipError | None = None
@@ -49,9 +48,7 @@ def listen(
             with ledger.timing(Run(FRONT_END, int(heard.sum()))):
                 spectrograms = log_mel(windows[heard])
             for row, spectrogram in zip((row for row in rows if track.heard[row]), spectrograms, strict=True):
-                features, logits = graphs.listen(spectrogram[None])
-                track.audio[row] = features[0]
-                track.audio_says[row] = probabilities(logits, task)
+                track.audio[row], track.audio_says[row] = policy.listen(spectrogram[None])
         progress(rows.stop)
     if failed is not None and not track.heard.any():
         raise failed

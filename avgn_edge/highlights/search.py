@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
-from avgn_edge.architectures.avgn.spec import settings_of
 from avgn_edge.arguments import instance, refuse, whole
+from avgn_edge.bundle.architecture import architecture
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores
@@ -20,7 +20,6 @@ from avgn_edge.highlights.segments import Span, find_spans
 from avgn_edge.highlights.settings import HighlightSettings
 from avgn_edge.highlights.source import Video
 from avgn_edge.highlights.track import Track, moment_times
-from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.budget import Budget, smallest
 from avgn_edge.runtime.ledger import DECODE, Run
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.highlights.policy import HighlightPolicy
     from avgn_edge.highlights.source import VideoSource
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.graphs import Floats
@@ -67,17 +67,20 @@ def find(
     instance("settings", settings, HighlightSettings)
     if progress is not None and not callable(progress):
         refuse("progress", progress, "it cannot be called", "give a function of two numbers")
-    settings_of(recognizer.manifest)  # of another network than AVGN there are none
     asked = None if budget is None else Budget.parse(budget)
     video = Video(source, recognizer.manifest.preprocessing)
     if not video.duration_s > 0:
         raise ClipError(video.name, "it has no duration", "give a video or a sound, not a picture")
     manifest = recognizer.manifest
     times_s = moment_times(video.duration_s, settings.spacing_s, manifest.preprocessing.moments)
-    limit = _limit(asked, video, manifest, settings, len(times_s))
+    make: type[HighlightPolicy] = architecture(manifest.architecture).load_highlight_policy()
+    prices = _Prices.of(make, manifest)
+    limit = _limit(asked, video, prices, settings, len(times_s), manifest.preprocessing.moments)
     runner, ledger = recognizer.account(limit)
-    track, task = Track.empty(times_s, manifest), manifest.task
-    saliency = _Search(video, track, manifest, AvgnGraphs(runner), ledger, settings, progress).run()
+    policy = make(manifest, runner)  # type: ignore[call-arg] # a Protocol says nothing of how it is made
+    track = Track.empty(times_s, policy.audio_width, policy.visual_width, len(manifest.labels))
+    task = manifest.task
+    saliency = _Search(video, track, manifest, policy, ledger, settings, progress).run()
     score, says = scores(saliency, track, task), answers(track, task)
     spans = find_spans(track.times_s, score, video.duration_s, top, settings)
     return Highlights(
@@ -90,7 +93,7 @@ def find(
             limit.asked,
             None if limit.macs is None else limit.macs / 1e9,
             ledger.spent_macs / 1e9,
-            _one_a_second(manifest, video.duration_s) / 1e9,
+            prices.glance * video.duration_s / 1e9,
             int(track.glanced.sum()),
             len(track),
         ),
@@ -118,15 +121,15 @@ class _Search:
         video: Video,
         track: Track,
         manifest: Manifest,
-        graphs: AvgnGraphs,
+        policy: HighlightPolicy,
         ledger: Ledger,
         settings: HighlightSettings,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._video, self._manifest, self._graphs, self._ledger = video, manifest, graphs, ledger
+        self._video, self._manifest, self._policy, self._ledger = video, manifest, policy, ledger
         self._settings, self._told = settings, progress
         self._track = track
-        self._salience = Salience(track, graphs, manifest.preprocessing.moments)
+        self._salience = Salience(track, policy, manifest.preprocessing.moments)
         self._windows = window_count(len(track), manifest.preprocessing.moments)
         self._done, self._total = 0, len(track)
 
@@ -134,9 +137,9 @@ class _Search:
         """Listen, glance, and return the saliency of each moment, [n]."""
         track, video = self._track, self._video
         if video.has_audio:
-            expected = [*[Run("audio_encoder")] * len(track), *[Run("saliency")] * self._windows]
+            expected = [*[self._policy.listening] * len(track), *self._policy.scoring * self._windows]
             self._total = len(track) + self._affordable(*expected)
-            listen(video, track, self._graphs, self._ledger, self._manifest.task, self._show)
+            listen(video, track, self._policy, self._ledger, self._show)
         if not video.has_video and not track.heard.any():
             raise ClipError(video.name, "it is silent and has no video", "give a video with something in it")
         saliency = self._salience.update()
@@ -155,14 +158,14 @@ class _Search:
         return self._salience.update(rest)
 
     def _affordable(self, *before: Run) -> int:
-        """How many glances the budget buys after these runs, with what AV-TeST costs after them."""
+        """How many glances the budget buys after these runs, with what saliency costs after them."""
         if not self._video.has_video:
             return 0
-        after = [*before, *[Run("saliency")] * (ROUNDS * self._windows)]
+        after = [*before, *self._policy.scoring * (ROUNDS * self._windows)]
         low, high = 0, len(self._track) + 1
         while high - low > 1:  # the most that the ledger affords; one glance's price is not for us to know
             middle = (low + high) // 2
-            runs = [Run("global_encoder")] * middle
+            runs = [self._policy.glancing] * middle
             low, high = (middle, high) if self._ledger.affords(*runs, *after) else (low, middle)
         return low
 
@@ -190,15 +193,14 @@ class _Search:
         return chosen + spread(taken, glances - len(chosen), lambda moment: clip.work([moment]))
 
     def _glance(self, clip: Clip, moments: Sequence[int]) -> None:
-        """Run f_G and FC^G on the frames of `moments`, in order of time, which decodes least."""
+        """See the frames of `moments`, in order of time, which decodes least."""
         track, ordered = self._track, sorted(moments)
         for first in range(0, len(ordered), TOGETHER):
             rows = ordered[first : first + TOGETHER]
             with self._ledger.timing(Run(DECODE, clip.work(rows))):
                 frames = clip.frames(rows)
-            _, visual, logits = self._graphs.glance(np.stack(frames))
-            track.visual[rows], track.glanced[rows] = visual, True
-            track.glance_says[rows] = probabilities(logits, self._manifest.task)
+            track.visual[rows], track.glance_says[rows] = self._policy.glance(np.stack(frames))
+            track.glanced[rows] = True
             self._show(self._done + len(rows))
 
     def _show(self, done: int) -> None:
@@ -207,29 +209,40 @@ class _Search:
             self._told(done, self._total)
 
 
-def _limit(limit: Budget | None, video: Video, manifest: Manifest, settings: HighlightSettings, moments: int) -> Budget:
+@dataclass(frozen=True)
+class _Prices:
+    """In multiply-accumulates: of hearing a moment, of seeing one, and of scoring a window."""
+
+    listen: int
+    glance: int
+    score: int
+
+    @classmethod
+    def of(cls, policy: type[HighlightPolicy], manifest: Manifest) -> _Prices:
+        def price(*runs: Run) -> int:
+            return sum(manifest.cost[run.graph].macs(run.items) for run in runs)
+
+        return cls(price(policy.listening), price(policy.glancing), price(*policy.scoring))
+
+
+def _limit(
+    limit: Budget | None, video: Video, prices: _Prices, settings: HighlightSettings, moments: int, window: int
+) -> Budget:
     """The budget for this video; BudgetError for one of time, or one that does not reach the first saliency.
 
     Where none is given, it is a share of glancing at one frame a second, and at least reaches a glance.
     """
-    cost, window = manifest.cost, manifest.preprocessing.moments
-    saliency = window_count(moments, window) * cost["saliency"].macs(1)
-    least = saliency + (moments * cost["audio_encoder"].macs(1) if video.has_audio else 0)
+    saliency = window_count(moments, window) * prices.score
+    least = saliency + (moments * prices.listen if video.has_audio else 0)
     if limit is None:
-        share = int(settings.share * _one_a_second(manifest, video.duration_s))
-        macs = max(share, least + ROUNDS * saliency + cost["global_encoder"].macs(1))
-        return Budget("default", macs)
+        share = int(settings.share * prices.glance * video.duration_s)
+        return Budget("default", max(share, least + ROUNDS * saliency + prices.glance))
     if limit.seconds is not None:
         raise BudgetError(f"budget {limit.asked}", "highlights are searched for within compute", "give it in gflops")
     if limit.macs is not None and limit.macs < least:
         what = "listening to the whole video costs more" if video.has_audio else "the first saliency costs more"
         raise BudgetError(f"budget {limit.asked}", what, f"give at least {smallest(least)}")
     return limit
-
-
-def _one_a_second(manifest: Manifest, duration_s: float) -> float:
-    """The multiply-accumulates of f_G on one frame a second."""
-    return manifest.cost["global_encoder"].macs(1) * duration_s
 
 
 def _segment(rank: int, span: Span, track: Track, says: Floats, score: Floats, labels: Sequence[str]) -> Segment:

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.architectures.avgn.spec import settings_of
-
 if TYPE_CHECKING:
-    from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.graphs import Flags, Floats
 
 
@@ -33,14 +30,14 @@ class Track:
     """FC^G, [n, C]: probabilities; zero where nothing was glanced at."""
 
     @classmethod
-    def empty(cls, times_s: NDArray[np.float64], manifest: Manifest) -> Track:
+    def empty(cls, times_s: NDArray[np.float64], audio_width: int, visual_width: int, classes: int) -> Track:
         """Make one of which nothing is known yet."""
-        count, classes, sizes = len(times_s), len(manifest.labels), settings_of(manifest)
+        count = len(times_s)
         return cls(
             times_s,
-            np.zeros((count, sizes.audio_dim), np.float32),
+            np.zeros((count, audio_width), np.float32),
             np.zeros(count, np.bool_),
-            np.zeros((count, sizes.global_dim), np.float32),
+            np.zeros((count, visual_width), np.float32),
             np.zeros(count, np.bool_),
             np.zeros((count, classes), np.float32),
             np.zeros((count, classes), np.float32),

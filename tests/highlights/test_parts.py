@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import FakeBundle, fake_manifest
 
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
+from avgn_edge.architectures.avgn.highlights import AvgnHighlights
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores, sureness
@@ -25,7 +25,7 @@ from avgn_edge.runtime.recognizer import Recognizer
 
 def a_track(count):
     manifest = fake_manifest(dict.fromkeys(GRAPHS, (0, 0)))
-    return Track.empty(moment_times(count * 0.75, 0.75, 16), manifest), manifest
+    return Track.empty(moment_times(count * 0.75, 0.75, 16), 3, 4, len(manifest.labels)), manifest
 
 
 def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():
@@ -40,10 +40,10 @@ def test_windows_cover_every_moment_and_inner_ones_twice(count):
     track, manifest = a_track(count)
     engine = SenseEngine(manifest)
     runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32").account(Budget())
-    graphs = AvgnGraphs(runner)
+    policy = AvgnHighlights(manifest, runner)
     track.audio[:, 0] = np.arange(count) + 1
     track.heard[:] = True
-    salience = Salience(track, graphs, 16)
+    salience = Salience(track, policy, 16)
     np.testing.assert_allclose(salience.update(), np.arange(count) + 1, rtol=1e-6)
     assert len(engine.items["saliency"]) == window_count(count, 16)
     before = len(engine.items["saliency"])
@@ -56,8 +56,8 @@ def test_windows_cover_every_moment_and_inner_ones_twice(count):
 def test_a_change_in_one_moment_shows_in_the_updated_saliency():
     track, manifest = a_track(64)
     runner, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32").account(Budget())
-    graphs = AvgnGraphs(runner)
-    salience = Salience(track, graphs, 16)
+    policy = AvgnHighlights(manifest, runner)
+    salience = Salience(track, policy, 16)
     assert salience.update()[30] == pytest.approx(0.1)
     track.visual[30], track.glanced[30] = 1.0, True
     assert salience.update([30])[30] == pytest.approx(1.0)

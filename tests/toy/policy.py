@@ -62,3 +62,22 @@ class ToyStream:
             slot.glance_says, slot.saliency = probabilities(logits, self._task), 1.0
         says = [one.says for one in self._window if one.says is not None]
         return np.mean(says, axis=0) if says else self._nothing
+
+
+class ToyHighlights:
+    listening, glancing, scoring = Run("ear"), Run("eye"), ()
+    audio_width = visual_width = 1
+
+    def __init__(self, manifest, runner):
+        self._runner, self._task = runner, manifest.task
+
+    def listen(self, spectrogram):
+        logits = self._runner.run(self.listening, {"spectrograms": spectrogram})["logits"]
+        return np.ones(1, np.float32), probabilities(logits[0], self._task)
+
+    def glance(self, frames):
+        logits = self._runner.run(Run("eye", len(frames)), {"frames": frames})["logits"]
+        return np.ones((len(frames), 1), np.float32), probabilities(logits, self._task)
+
+    def saliency(self, _visual, glanced, _audio, heard):
+        return (glanced + heard).astype(np.float32)

@@ -22,5 +22,6 @@ ARCHITECTURE = Architecture(
     steps=lambda looks: 2 + looks,
     policy="toy.policy:Toy",
     stream_policy="toy.policy:ToyStream",
+    highlight_policy="toy.policy:ToyHighlights",
     checkpoints="toy.graphs:read",
 )

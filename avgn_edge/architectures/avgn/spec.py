@@ -103,8 +103,7 @@ def settings_of(manifest: Manifest) -> AvgnSettings:
     """Return a manifest's settings as AVGN's; BundleError for another network."""
     settings = manifest.settings
     if not isinstance(settings, AvgnSettings):
-        why = f"its network is {manifest.architecture!r}: highlights are there for AVGN alone"
-        raise BundleError(f"bundle {manifest.name}", why, "give a bundle of AVGN")
+        raise BundleError(f"bundle {manifest.name}", f"its network is {manifest.architecture}", "give one of AVGN")
     return settings
 
 
@@ -132,6 +131,7 @@ ARCHITECTURE = Architecture(
     steps=lambda looks: FIRST_LOOK + looks,
     policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
     stream_policy="avgn_edge.architectures.avgn.stream:AvgnStream",
+    highlight_policy="avgn_edge.architectures.avgn.highlights:AvgnHighlights",
     checkpoints="avgn_edge.architectures.avgn.graphs:read",
 )
 GRAPHS = ARCHITECTURE.names
