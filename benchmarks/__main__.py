@@ -29,7 +29,7 @@ from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.evaluation.plot import check_plot
 from avgn_edge.runtime.doctor import versions
 from avgn_edge.runtime.profile import processor
-from avgn_edge.runtime.user_cache import user_cache
+from avgn_edge.user_cache import user_cache
 from avgn_edge.whole_file import write_text
 from benchmarks import ffmpeg
 

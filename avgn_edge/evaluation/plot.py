@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from avgn_edge.errors import DataError, MissingExtraError
 from avgn_edge.evaluation.row import Row
-from avgn_edge.runtime.user_cache import writable_cache
+from avgn_edge.user_cache import writable_cache
 from avgn_edge.whole_file import whole
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pathlib import Path, PurePath
 from typing import Final
 from urllib.parse import quote
 
+from avgn_edge.printable import printable
 from avgn_edge.reports.style import STYLE
-from avgn_edge.terminal.lines import printable
 
 DATA: Final = "avgn-edge-row"
 """The name of the `meta` element that holds what the index says of a clip."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from avgn_edge.runtime.pace import GraphPace, Run, quantile
-from avgn_edge.runtime.user_cache import user_cache, writable_cache
+from avgn_edge.user_cache import user_cache, writable_cache
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import GraphFile

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from avgn_edge.errors import AvgnEdgeError
-from avgn_edge.terminal.lines import printable
+from avgn_edge.printable import printable
 from avgn_edge.terminal.tables import columns, counted
 
 if TYPE_CHECKING:

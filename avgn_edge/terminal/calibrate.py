@@ -142,7 +142,7 @@ def as_json(done: Calibration) -> dict[str, Any]:
 
 def as_text(done: Calibration, shown: str) -> Iterator[str]:
     """Lay the tables out; `shown` is the folder as a person would type it."""
-    from avgn_edge.terminal.lines import printable  # noqa: PLC0415
+    from avgn_edge.printable import printable  # noqa: PLC0415
 
     head = ("graph", "precision", "size", "of fp32", "error", "speed", "top-1", "moments", "saliency", "boxes")
     rows = [head]

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from avgn_edge.printable import printable
 from avgn_edge.terminal import lines
 from avgn_edge.terminal.interruption import Interruptible
 from avgn_edge.terminal.job import Failure
@@ -76,12 +77,12 @@ class AlignedLines:
                 lines.warning(f"{result.clip}: {text}")
         cost = (f"{result.budget.spent_gflops:.2f} GFLOPs", _attention(result), duration(result.timing_ms.total))
         if self._alone:
-            scores = (f"{lines.printable(best.label)} {best.score:.2f}" for best in result.top)
-            lines.data("  ".join((lines.printable(result.clip), *scores, f"({', '.join(cost)})")))
+            scores = (f"{printable(best.label)} {best.score:.2f}" for best in result.top)
+            lines.data("  ".join((printable(result.clip), *scores, f"({', '.join(cost)})")))
             return
         self._clip = max(self._clip, _column(result.clip, WIDEST_CLIP))
-        clip = pad(lines.printable(result.clip), self._clip)
-        scores = (f"{pad(lines.printable(best.label), self._label)} {best.score:.2f}" for best in result.top)
+        clip = pad(printable(result.clip), self._clip)
+        scores = (f"{pad(printable(best.label), self._label)} {best.score:.2f}" for best in result.top)
         aligned = (pad(cost[0], 11, right=True), pad(cost[1], 10, right=True), pad(cost[2], 7, right=True))
         lines.data("  ".join((clip, *scores, f"({', '.join(aligned)})")))
 
@@ -188,7 +189,7 @@ def _outcomes(
 
 
 def _column(text: str, widest: int) -> int:
-    return min(widest, width(lines.printable(text)))
+    return min(widest, width(printable(text)))
 
 
 def _attention(result: Result) -> str:

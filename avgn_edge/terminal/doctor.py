@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.terminal.lines import printable
+from avgn_edge.printable import printable
 from avgn_edge.terminal.tables import columns, duration, fields
 
 if TYPE_CHECKING:

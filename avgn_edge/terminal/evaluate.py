@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avgn_edge.terminal.lines import printable, warning
+from avgn_edge.printable import printable
+from avgn_edge.terminal.lines import warning
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, counted
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from avgn_edge.bundle.manifest import NAME
 from avgn_edge.bundle.writer import check_replaceable
 from avgn_edge.errors import BundleError, DeviceError
+from avgn_edge.printable import printable
 from avgn_edge.terminal.extras import require
-from avgn_edge.terminal.lines import printable
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, mmacs, size
 

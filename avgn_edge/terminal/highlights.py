@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avgn_edge.errors import AvgnEdgeError
+from avgn_edge.printable import printable
 from avgn_edge.terminal import lines
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import columns, counted
@@ -109,10 +110,10 @@ def as_text(told: Highlights) -> Iterator[str]:
             "-",
             clock(segment.end_s),
             f"{segment.end_s - segment.start_s:.1f} s",
-            lines.printable(segment.label),
+            printable(segment.label),
             f"{segment.label_score:.2f}",
             f"score {segment.score:.2f}",
-            "" if segment.clip is None else lines.printable(segment.clip.file),
+            "" if segment.clip is None else printable(segment.clip.file),
         )
         for segment in told.segments
     ]
@@ -158,7 +159,7 @@ def tell_tvsum(row: TvSumRow, *, as_json: bool) -> None:
     if as_json:
         lines.json_line({**asdict(row), "missing": list(row.missing)})
         return
-    rows = [(lines.printable(name), f"{value:.3f}") for name, value in row.by_category.items()]
+    rows = [(printable(name), f"{value:.3f}") for name, value in row.by_category.items()]
     table = [("category", "top-5 mAP"), *rows, ("all", f"{row.top5_map:.3f}")]
     for line in columns(table, right=frozenset({1})):
         lines.data(line)

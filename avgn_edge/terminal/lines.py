@@ -9,8 +9,7 @@ import traceback
 from typing import TextIO
 
 from avgn_edge.errors import AvgnEdgeError
-
-_SURROGATE_ESCAPES = range(0xDC80, 0xDD00)
+from avgn_edge.printable import printable
 
 
 def prepare() -> None:
@@ -19,11 +18,6 @@ def prepare() -> None:
         reconfigure = getattr(stream, "reconfigure", None)  # a replaced stream may be any object
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def printable(text: str) -> str:
-    """Escape what would break a line or steer a terminal, and the bytes of names that are not UTF-8."""
-    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def one_line(error: BaseException) -> str:
@@ -109,11 +103,3 @@ def _write_error(text: str) -> None:
 
 def _no_output(why: str) -> AvgnEdgeError:
     return AvgnEdgeError("standard output", f"it cannot be written ({why})", "send it somewhere else")
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable():
-        return character
-    if ord(character) in _SURROGATE_ESCAPES:  # how Python carries a byte that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

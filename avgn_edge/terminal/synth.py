@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avgn_edge.errors import DataError
-from avgn_edge.terminal.lines import printable
+from avgn_edge.printable import printable
 from avgn_edge.terminal.progress import Bar
 from avgn_edge.terminal.tables import counted
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from avgn_edge.errors import DataError
+from avgn_edge.printable import printable
 from avgn_edge.terminal import lines
 from avgn_edge.terminal.extras import require
 from avgn_edge.terminal.progress import Bar
@@ -181,11 +182,11 @@ def _tell_result(output: Path) -> None:
     from avgn_edge.terminal.export import quoted  # noqa: PLC0415
     from avgn_edge.training.run import best_path  # noqa: PLC0415
 
-    lines.data(lines.printable(str(output)))
+    lines.data(printable(str(output)))
     best = best_path(output)
     if best.exists():
-        lines.data(f"best on held-out clips: {lines.printable(str(best))}")
-    lines.data(f"next: avgn-edge export {lines.printable(quoted(str(output)))}")
+        lines.data(f"best on held-out clips: {printable(str(best))}")
+    lines.data(f"next: avgn-edge export {printable(quoted(str(output)))}")
 
 
 def _some(names: tuple[str, ...]) -> str:

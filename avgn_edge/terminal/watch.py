@@ -12,6 +12,7 @@ from avgn_edge.errors import AvgnEdgeError, ClipError
 from avgn_edge.media.live.clock import WallClock
 from avgn_edge.media.live.feed import Feed
 from avgn_edge.media.live.items import Picture, Sound, Status
+from avgn_edge.printable import printable
 from avgn_edge.terminal import lines
 from avgn_edge.terminal.interruption import Interruptible
 from avgn_edge.terminal.tables import counted
@@ -139,7 +140,7 @@ class ViewTeller:
         from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
         from rich.live import Live  # noqa: PLC0415
 
-        self._name = lines.printable(name)
+        self._name = printable(name)
         self._events: deque[str] = deque(maxlen=SHOWN_EVENTS)
         self._status, self._rows = "", list[str]()
         self._live: Live = Live(console=Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
@@ -147,7 +148,7 @@ class ViewTeller:
 
     def status(self, status: Status) -> None:
         """Show what happened to the source."""
-        self._status = lines.printable(f"{status.status}: {status.text}")
+        self._status = printable(f"{status.status}: {status.text}")
         self._live.update(self._body(), refresh=True)
 
     def update(self, update: StreamUpdate, tally: Tally) -> None:
@@ -177,11 +178,11 @@ def view(update: StreamUpdate, tally: Tally) -> list[str]:
     bars = "".join(BARS[min(7, max(0, int(8 * moment.saliency)))] for moment in update.moments)
     marks = "".join("◉" if moment.looked else "○" if moment.glanced else "·" for moment in update.moments)
     sound = "".join("♪" if moment.heard else " " for moment in update.moments)
-    best = "  ".join(f"{lines.printable(score.label)} {score.score:.2f}" for score in update.top[:3])
+    best = "  ".join(f"{printable(score.label)} {score.score:.2f}" for score in update.top[:3])
     lag = "" if tally.lag_s is None else f", {tally.lag_s:.2f} s behind"
     return [
         f"{clock_time(update.time_s)}  {best}",
-        f"now       {', '.join(map(lines.printable, update.running)) or '-'}",
+        f"now       {', '.join(map(printable, update.running)) or '-'}",
         f"saliency  {bars}",
         f"seen      {marks}  (○ glance, ◉ look)",
         f"heard     {sound}",
@@ -194,7 +195,7 @@ def event_line(event: Event) -> str:
     at = event.start_utc if event.event == "start" else event.end_utc
     when = clock_time(event.start_s if event.end_s is None else event.end_s) if at is None else at
     lasted = "" if event.end_s is None else f"  after {event.end_s - event.start_s:.1f} s"
-    return f"{when}  {event.event:<5}  {lines.printable(event.label)} {event.score:.2f}{lasted}"
+    return f"{when}  {event.event:<5}  {printable(event.label)} {event.score:.2f}{lasted}"
 
 
 def clock_time(seconds: float) -> str:

@@ -14,7 +14,7 @@ from avgn_edge.errors import BundleError, DeviceError
 from avgn_edge.runtime.engines import probe, vnni
 from avgn_edge.runtime.engines.engine import DeviceReport, Int8Variant
 from avgn_edge.runtime.engines.ov_session import OvSession
-from avgn_edge.runtime.user_cache import trim, writable_cache
+from avgn_edge.user_cache import trim, writable_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.runtime.user_cache import writable_cache
+from avgn_edge.user_cache import writable_cache
 
 if TYPE_CHECKING:
     from types import ModuleType
