@@ -200,7 +200,7 @@ def classify(
     )
     done: frozenset[str] = frozenset()
     if skip is not None:
-        from avgn_edge.terminal.done import skip_done
+        from avgn_edge.terminal.resume_file import skip_done
 
         done = skip_done(skip, as_json=as_json)
     with job.open() as recognizer:
@@ -599,9 +599,9 @@ def train(
     from avgn_edge.terminal import train as training
 
     training.check_extra()
-    from avgn_edge.training.assemble import Asked
+    from avgn_edge.training.assemble import TrainOptions
 
-    asked = Asked(
+    asked = TrainOptions(
         preset=preset.value if preset is not None else None,
         epochs=epochs,
         batch=batch,

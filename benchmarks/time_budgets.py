@@ -37,7 +37,7 @@ with Recognizer.open(model, device, precision, threads=threads) as recognizer:
 
 
 @dataclass
-class Kept:
+class DeviceArray:
     """The runs within one budget."""
 
     budget_ms: float
@@ -74,7 +74,7 @@ def main() -> None:
     clips = list(_files(given.clips))[: given.most]
     with Recognizer.open(given.model, given.device, given.precision, threads=given.threads) as recognizer:
         recognizer.classify(clips[0], "1s")  # the profile is there from now on
-        kept = [Kept(budget) for budget in given.budgets]
+        kept = [DeviceArray(budget) for budget in given.budgets]
         for repeat in range(given.repeats):
             for clip in clips:
                 for row in kept[repeat % 2 :] + kept[: repeat % 2]:
@@ -89,7 +89,7 @@ def main() -> None:
             print(row.row())
 
 
-def _run(recognizer: Recognizer, clip: Path, row: Kept) -> None:
+def _run(recognizer: Recognizer, clip: Path, row: DeviceArray) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     started = time.perf_counter()
     result = recognizer.classify(clip, f"{row.budget_ms}ms")
@@ -98,9 +98,9 @@ def _run(recognizer: Recognizer, clip: Path, row: Kept) -> None:
     row.add(share, result.budget.glance, result.budget.looks, clip.name)
 
 
-def _fresh(given: argparse.Namespace, clips: Sequence[Path]) -> Iterator[Kept]:
+def _fresh(given: argparse.Namespace, clips: Sequence[Path]) -> Iterator[DeviceArray]:
     for budget in given.budgets:
-        row = Kept(budget)
+        row = DeviceArray(budget)
         for clip in clips:
             asked = json.dumps([str(clip), budget, given.model, given.device, given.precision, given.threads])
             said = subprocess.run([sys.executable, "-c", _FRESH, asked], capture_output=True, text=True, check=True)

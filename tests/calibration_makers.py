@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avgn_edge.architectures.avgn.spec import ARCHITECTURE
 from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.bundle.manifest import Manifest
-from avgn_edge.calibration.remembering import RememberedClip, RememberingSessions
+from avgn_edge.calibration.caching import CachedClip, CachingSessions
 from avgn_edge.calibration.trajectories import Row, Trajectories, answers, gather
 from avgn_edge.runtime.graphs import Sessions
 from avgn_edge.runtime.recognizer import Recognizer
@@ -40,9 +40,7 @@ def recognizer_of(manifest: Manifest) -> Recognizer:
 def rows_of(manifest: Manifest, clips: Sequence[FakeClip], grid: Sequence[int]) -> list[dict[int, Row]]:
     """How the answers to the clips form, by number of glances, as calibration finds it out."""
     sessions = Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    return [
-        answers(manifest, RememberingSessions(sessions, ARCHITECTURE), RememberedClip(clip), grid) for clip in clips
-    ]
+    return [answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), grid) for clip in clips]
 
 
 def trajectories_of(rows: Sequence[Mapping[int, Row]], glances: int, task: str = "single-label") -> Trajectories:

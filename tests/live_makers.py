@@ -71,7 +71,7 @@ class FakeConnection:
         if self._error is not None:
             raise self._error
 
-    def hurry(self, level):
+    def set_skip_level(self, level):
         self.hurries.append(level)
 
     def close(self):

@@ -23,7 +23,7 @@ from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.exits import calibrate_exits, fitting
 from avgn_edge.calibration.judge import WHOLE, Agreement, compare
 from avgn_edge.calibration.measure import Failed, Measured, measure, truth_of
-from avgn_edge.calibration.precisions import GraphReport, Made, Progress, add_precisions, keep_precisions
+from avgn_edge.calibration.precisions import GraphReport, Progress, QuantisedBundle, add_precisions, keep_precisions
 from avgn_edge.datasets import DataSet, LabelledClip
 from avgn_edge.errors import BundleError, DataError
 
@@ -150,7 +150,7 @@ def _refuse_lossy(agreements: Mapping[str, Agreement], most_lost: float, source:
 
 
 def _calibrated(
-    made: Made, measured: Measured, agreements: Mapping[str, Agreement], fit: NDArray[np.bool_]
+    made: QuantisedBundle, measured: Measured, agreements: Mapping[str, Agreement], fit: NDArray[np.bool_]
 ) -> Manifest:
     """The manifest of the finished bundle. No time and no duration goes in: the same clips give the same bytes."""
     manifest = made.bundle.manifest

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.reader import Bundle
+from avgn_edge.calibration.caching import CachedClip, CachingSessions
 from avgn_edge.calibration.judge import Mixed
-from avgn_edge.calibration.remembering import RememberedClip, RememberingSessions
 from avgn_edge.calibration.trajectories import Row, answers, glance_grid
 from avgn_edge.datasets import LabelledClip
 from avgn_edge.errors import ClipError, DataError
@@ -70,8 +70,8 @@ def measure(
     for done, clip in enumerate(clips, 1):
         try:
             with open_labelled(clip, manifest) as opened:
-                remembered = RememberedClip(opened)
-                remembering = {precision: RememberingSessions(some, network) for precision, some in sessions.items()}
+                remembered = CachedClip(opened)
+                remembering = {precision: CachingSessions(some, network) for precision, some in sessions.items()}
                 mine = {name: answers(manifest, remembering[name], remembered, glance_grid(own)) for name in precisions}
                 mixes = {
                     pair: answers(

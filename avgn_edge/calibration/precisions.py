@@ -59,7 +59,7 @@ class GraphReport:
 
 
 @dataclass(frozen=True)
-class Made:
+class QuantisedBundle:
     """A bundle with all that was asked for, and what is to be known of it."""
 
     bundle: Bundle
@@ -76,7 +76,7 @@ def add_precisions(
     *,
     threads: int | None = None,
     progress: Progress = lambda _what, _done, _of: None,
-) -> Made:
+) -> QuantisedBundle:
     """Write to `folder` a bundle that holds what `source` does, and `precisions` made anew from its float32 graphs.
 
     `clips` give INT8 its ranges; without any only fp16 can be made. A source without float32 graphs is copied as it is.
@@ -93,7 +93,7 @@ def add_precisions(
             contents["fp16"] = {graph: to_half(source.graph_bytes_path("fp32", graph)) for graph in names}
     bundle = _write(source, folder, contents)
     reports = _reports(bundle, [name for name in ("fp16", "int8") if name in bundle.precisions], samples, threads)
-    return Made(bundle, reports, record)
+    return QuantisedBundle(bundle, reports, record)
 
 
 def write_precisions(source: Bundle, target: Path, precisions: Sequence[str]) -> Bundle:

@@ -18,7 +18,7 @@ from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules
 from avgn_edge.runtime.graphs import GraphRunner
-from avgn_edge.runtime.ledger import Ledger, Pace
+from avgn_edge.runtime.ledger import LatencyModel, Ledger
 from avgn_edge.runtime.senses import Senses
 from avgn_edge.runtime.strategy import Strategy
 
@@ -98,7 +98,7 @@ def doubling(most: int) -> tuple[int, ...]:
 
 
 def answers(manifest: Manifest, sessions: OpensGraphs, clip: Clip, grid: Sequence[int]) -> dict[int, Row]:
-    """How the answer to one clip forms, by number of glances; quick with what remembers (`calibration.remembering`)."""
+    """How the answer to one clip forms, by number of glances; quick with what remembers (`calibration.caching`)."""
     return {glances: _row(manifest, sessions, clip, glances) for glances in grid}
 
 
@@ -118,7 +118,7 @@ def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) ->
     steps = network.steps(looks)
     scores = np.zeros((steps, len(manifest.labels)), dtype=np.float32)
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
-    ledger = Ledger(Budget(), manifest.cost, Pace())
+    ledger = Ledger(Budget(), manifest.cost, LatencyModel())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
     policy = network.load_policy()(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
     seen: MomentsTable = policy.seen

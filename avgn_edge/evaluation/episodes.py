@@ -14,7 +14,7 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundEpisodes:
     """Of one video's highlights."""
 
     episodes: int
@@ -37,7 +37,7 @@ class Found:
         return self.found / self.segments if self.segments else 0.0
 
 
-def compare(segments: Sequence[Segment], episodes: Sequence[Span], classes: Sequence[str | None]) -> Found:
+def compare(segments: Sequence[Segment], episodes: Sequence[Span], classes: Sequence[str | None]) -> FoundEpisodes:
     """Hold segments, the best first, against true episodes and their classes."""
     overlaps: dict[int, float] = {}
     labelled = 0
@@ -47,7 +47,7 @@ def compare(segments: Sequence[Segment], episodes: Sequence[Span], classes: Sequ
                 overlaps[index] = _overlap((segment.start_s, segment.end_s), (start_s, end_s))
                 labelled += segment.label == classes[index]
     mean = sum(overlaps.values()) / len(overlaps) if overlaps else 0.0
-    return Found(len(episodes), len(overlaps), len(segments), labelled, mean)
+    return FoundEpisodes(len(episodes), len(overlaps), len(segments), labelled, mean)
 
 
 def _overlap(one: Span, other: Span) -> float:

@@ -31,7 +31,7 @@ class Interruptible(Protocol):
 class Foreseeing(Protocol):
     """What a clip has besides that decodes, on cores that would be idle, more than it is asked for."""
 
-    def foresee(self, indices: Sequence[int]) -> None:
+    def hint(self, indices: Sequence[int]) -> None:
         """Say which moments are likely to be asked for after the next call of `frames`, the likeliest first.
 
         That call may decode some besides, and converts none of them.
@@ -105,10 +105,10 @@ class ClipAround:
         """Return the frames of these moments, each uint8 [crop, crop, 3], RGB, upright, in that order."""
         return self._clip.frames(indices, deadline)
 
-    def foresee(self, indices: Sequence[int]) -> None:
+    def hint(self, indices: Sequence[int]) -> None:
         """Tell the other clip, if it wants to know: see `Foreseeing`."""
         if isinstance(self._clip, Foreseeing):
-            self._clip.foresee(indices)
+            self._clip.hint(indices)
 
     def close(self) -> None:
         """Close the other clip."""

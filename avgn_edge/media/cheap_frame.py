@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import av.error
 
-from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded, nearest_key
+from avgn_edge.media.decode_plan import DecodePath, Shown, Span, first_decoded, nearest_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ class CheapFrame:
 
     def _work(self, time_s: float, kilopixels: int) -> int:
         way = self._index.way(self._clock.ticks(time_s), self._frame_ticks)
-        return (way or Way(1, 0)).work(kilopixels)
+        return (way or DecodePath(1, 0)).work(kilopixels)
 
     def _learn(self, packets: Iterable[Shown]) -> None:
         if self._index.every_frame or self._index.shown:

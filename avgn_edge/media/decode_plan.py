@@ -26,7 +26,7 @@ class Shown(NamedTuple):
     decoded_s: float
 
 
-class Way(NamedTuple):
+class DecodePath(NamedTuple):
     """What is decoded to reach a frame from a key frame on: frames and bytes, the key frame's and its own included."""
 
     frames: int

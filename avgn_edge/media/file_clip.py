@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from avgn_edge.media.decoder_pool import DecoderPool
     from avgn_edge.media.segment import Segment
-    from avgn_edge.media.side_by_side import SideBySide
     from avgn_edge.media.sound import Sound
 
 Sampling = Literal["cheap", "centre"]
@@ -41,7 +41,7 @@ class FileClip:
         name: str,
         segment: Segment,
         moments: tuple[Moment, ...],
-        video: SideBySide | None,
+        video: DecoderPool | None,
         sound: Sound | None,
         *,
         reach: float,
@@ -150,7 +150,7 @@ class FileClip:
             return 0
         return self._video.work(sorted(self._file_s(index) for index in indices))
 
-    def foresee(self, indices: Sequence[int]) -> None:
+    def hint(self, indices: Sequence[int]) -> None:
         """Say which moments are likely to be asked for after the next call of `frames`, the likeliest first.
 
         That call may decode some besides, on cores that would be idle, and converts none of them.
@@ -219,7 +219,7 @@ class FileClip:
             raise ClipError(self.name, "none of its sound can be decoded", CHECK_FILE)
         self._warn("the audio track has no sound that can be decoded at the moments")
 
-    def _check_end(self, video: SideBySide, time_s: float) -> None:
+    def _check_end(self, video: DecoderPool, time_s: float) -> None:
         if video.end_s is not None and time_s - video.end_s > EARLY_END_S:
             last_s = self._segment.start_s + self.duration_s
             text = f"{ENDS_EARLY} {video.end_s:.1f} s of {last_s:.1f} s: its last frame stands for the rest"
@@ -231,5 +231,5 @@ class FileClip:
             self._warnings.append(text)
 
 
-def _cheaper(moment: Moment, video: SideBySide, start_s: float, reach: float) -> Moment:
+def _cheaper(moment: Moment, video: DecoderPool, start_s: float, reach: float) -> Moment:
     return moment.at(video.cheaper(moment.later(start_s), reach) - start_s)

@@ -13,6 +13,7 @@ from avgn_edge.arguments import choice, instance, number, refuse, whole
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError
 from avgn_edge.media.audio import AudioTrack
+from avgn_edge.media.decoder_pool import MOST_DECODERS, DecoderPool
 from avgn_edge.media.duration import stream_duration_s
 from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
 from avgn_edge.media.file_clip import FileClip, Sampling
@@ -21,7 +22,6 @@ from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
 from avgn_edge.media.joined import TIMED_FORMATS, next_link, times_begin_again
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
 from avgn_edge.media.segment import segment_of
-from avgn_edge.media.side_by_side import MOST_DECODERS, SideBySide
 from avgn_edge.media.sound import PlainSound
 from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
 from avgn_edge.media.streams import moving_pictures, preferred
@@ -97,7 +97,9 @@ def open_clip(
             _moments(opened.name, segment.duration_s, count, times),
             None
             if parts.video is None
-            else SideBySide(parts.video, parts.another_video, geometry, min(decoders or usable_cores(), MOST_DECODERS)),
+            else DecoderPool(
+                parts.video, parts.another_video, geometry, min(decoders or usable_cores(), MOST_DECODERS)
+            ),
             parts.sound,
             reach=reach if sampling == "cheap" else 0.0,
             warnings=parts.warnings,

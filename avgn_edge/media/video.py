@@ -14,7 +14,7 @@ from av.video.frame import PictureType
 
 from avgn_edge.media.cheap_frame import CheapFrame
 from avgn_edge.media.clock import Clock
-from avgn_edge.media.decode_plan import FRAMES_A_FRAME, Way
+from avgn_edge.media.decode_plan import FRAMES_A_FRAME, DecodePath
 from avgn_edge.media.frames import upright_size
 from avgn_edge.media.limit import OutOfTime
 from avgn_edge.media.orientation import MirrorImage
@@ -221,7 +221,7 @@ class VideoTrack:
     @property
     def work_of_converting(self) -> int:
         """How long seeking to a frame and converting it takes, in the unit of `work`."""
-        return Way(FRAMES_A_FRAME, 0).work(self.kilopixels)
+        return DecodePath(FRAMES_A_FRAME, 0).work(self.kilopixels)
 
     def on_the_way(self, time_s: float, to_s: float) -> bool:
         """Tell whether decoding from here to what is shown at `to_s` comes by what is shown at `time_s`."""
@@ -251,14 +251,14 @@ class VideoTrack:
         look = CheapFrame(self._container, self._stream, self.index, self._clock, self._frame_ticks)
         return look.of(span, self.kilopixels)
 
-    def _way(self, here: int | None, wanted: int) -> Way:
+    def _way(self, here: int | None, wanted: int) -> DecodePath:
         """Return what is decoded to reach `wanted` from `here`, or from a key frame."""
         key = self._key_frame(wanted)
         if here is not None and key <= here <= wanted:
             way = self.index.between(here, wanted)
-            return way or Way((wanted - here) // self._frame_ticks, 0)
+            return way or DecodePath((wanted - here) // self._frame_ticks, 0)
         way = self.index.way(wanted, self._frame_ticks) if self.index.trusted else None
-        return way or Way(1 + max(0, wanted - key) // self._frame_ticks, 0)
+        return way or DecodePath(1 + max(0, wanted - key) // self._frame_ticks, 0)
 
     def _key_frame(self, wanted: int) -> int:
         """Return the tick of the key frame that decoding towards `wanted` begins at, as far as the index tells."""

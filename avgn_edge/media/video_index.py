@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import av.error
 
-from avgn_edge.media.decode_plan import Way
+from avgn_edge.media.decode_plan import DecodePath
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,7 +58,7 @@ class VideoIndex:
         found = self._entries.search_timestamp(self._decoded(tick), backward=backward)
         return self._entries[found].timestamp + self.delay if found >= 0 else None
 
-    def way(self, tick: int, frame_ticks: int) -> Way | None:
+    def way(self, tick: int, frame_ticks: int) -> DecodePath | None:
         """Return what is decoded from a key frame to what is shown at `tick`; None if no key frame is known."""
         decoded = self._decoded(tick)
         key = self._entries.search_timestamp(decoded, backward=True)
@@ -67,11 +67,11 @@ class VideoIndex:
         if self.every_frame:
             last = self._entries.search_timestamp(decoded, backward=True, any_frame=True)
             run = self._entries[key : last + 1]
-            return Way(len(run), sum(entry.size for entry in run))
+            return DecodePath(len(run), sum(entry.size for entry in run))
         entry = self._entries[key]
-        return Way(1 + max(0, decoded - entry.timestamp) // frame_ticks, entry.size)
+        return DecodePath(1 + max(0, decoded - entry.timestamp) // frame_ticks, entry.size)
 
-    def between(self, after: int, tick: int) -> Way | None:
+    def between(self, after: int, tick: int) -> DecodePath | None:
         """Return what is decoded from after what is shown at `after` to what is shown at `tick`, of a full index."""
         if not self.every_frame:
             return None
@@ -80,7 +80,7 @@ class VideoIndex:
             for place in (after, tick)
         )
         run = self._entries[max(0, first + 1) : max(0, last + 1)]
-        return Way(len(run), sum(entry.size for entry in run))
+        return DecodePath(len(run), sum(entry.size for entry in run))
 
     def _decoded(self, tick: int) -> int:
         return self.learned.get(tick, tick - self.delay)

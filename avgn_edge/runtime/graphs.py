@@ -16,7 +16,7 @@ from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError, DeviceError
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.engines.engine import Engine, OpensGraphs, Session
-from avgn_edge.runtime.ledger import Ledger, Pace, Run
+from avgn_edge.runtime.ledger import LatencyModel, Ledger, Run
 from avgn_edge.runtime.profile import ProfileKey
 
 Floats = NDArray[np.float32]
@@ -92,7 +92,7 @@ class Sessions:
         """The numbers of moments that can be listened to at once without compiling for them; empty: any number."""
         return profile.SIZES if self._measured and self._engine.report.engine == "openvino" else ()
 
-    def save_profile(self, pace: Pace) -> Path | None:
+    def save_profile(self, pace: LatencyModel) -> Path | None:
         """Measure the device profile anew, with care, and keep it; return its file, None where none can be written."""
         known = profile.measure(self, self._bundle.manifest.graphs[self._precision], self._listener, careful=True)
         with self._measuring:
@@ -104,7 +104,7 @@ class Sessions:
         """Open and run every graph, so that none is waited for when it counts."""
         profile.warm(self, self._bundle.manifest.graphs[self._precision], self._listener)
 
-    def measure(self, pace: Pace) -> None:
+    def measure(self, pace: LatencyModel) -> None:
         """Open and run every graph, once: a time budget must know what a step takes before the first.
 
         What it takes is read from the device profile; without one it is measured, and kept for the next time.
@@ -136,7 +136,7 @@ class GraphRunner:
         return min((size for size in ready if size >= items), default=items)
 
     def run(self, run: Run, inputs: Mapping[str, Any], keep: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Run a graph and return its outputs by name; those in `keep`, which only graphs read, are `Kept`.
+        """Run a graph and return its outputs by name; those in `keep`, which only graphs read, are `DeviceArray`.
 
         DeviceError where it fails, ClipError where it gives what is no finite number.
         """

@@ -11,9 +11,9 @@ from copy import copy
 from avgn_edge.bundle.manifest import GraphCost
 from avgn_edge.media.limit import OutOfTime
 from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.pace import HIGH, MIDDLE, Pace, Run
+from avgn_edge.runtime.latency import HIGH, MIDDLE, LatencyModel, Run
 
-__all__ = ["DECODE", "DECODE_AUDIO", "FINISH", "FRONT_END", "OPEN", "Ledger", "Pace", "Run"]
+__all__ = ["DECODE", "DECODE_AUDIO", "FINISH", "FRONT_END", "OPEN", "LatencyModel", "Ledger", "Run"]
 
 OPEN = "open"
 """Opening the clip: a run that takes time and no multiply-accumulates, as are those that follow."""
@@ -38,7 +38,7 @@ class Ledger:
     Its `pace` learns what runs take; None where nothing is to be learned from them, and none are foretold.
     """
 
-    def __init__(self, budget: Budget, cost: Mapping[str, GraphCost], pace: Pace | None) -> None:
+    def __init__(self, budget: Budget, cost: Mapping[str, GraphCost], pace: LatencyModel | None) -> None:
         self._budget = budget
         self._cost = cost
         self._pace = pace

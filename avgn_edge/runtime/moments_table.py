@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from avgn_edge.runtime.engines.engine import Kept
+    from avgn_edge.runtime.engines.engine import DeviceArray
     from avgn_edge.runtime.graphs import Flags, Floats
 
 
@@ -23,7 +23,7 @@ class MomentsTable:
     visual: Floats
     """e^G, averaged over space, [T, D_G]."""
     glanced: Flags
-    maps: dict[int, Kept] = field(default_factory=dict)
+    maps: dict[int, DeviceArray] = field(default_factory=dict)
     """e^G [1, D_G, h, w] of each moment that was glanced at."""
     frames: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     moment_probabilities: dict[int, Floats] = field(default_factory=dict)

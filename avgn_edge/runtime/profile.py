@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from avgn_edge.runtime.pace import GraphPace, Run, quantile
+from avgn_edge.runtime.latency import GraphLatency, Run, quantile
 from avgn_edge.user_cache import user_cache, writable_cache
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ProfileKey:
         return f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
 
-def load(key: ProfileKey) -> dict[str, GraphPace] | None:
+def load(key: ProfileKey) -> dict[str, GraphLatency] | None:
     """Return the kept profile; None where there is none, or none that can be used."""
     try:
         data = json.loads((user_cache() / _FOLDER / key.file_name).read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ def load(key: ProfileKey) -> dict[str, GraphPace] | None:
         return None
 
 
-def save(key: ProfileKey, paces: Mapping[str, GraphPace]) -> Path | None:
+def save(key: ProfileKey, paces: Mapping[str, GraphLatency]) -> Path | None:
     """Keep a profile, whole or not at all; return its file, or None where the cache cannot be written."""
     graphs = {
         name: {"seconds": {str(n): s for n, s in pace.seconds.items()}, "spread": list(pace.spread)}
@@ -96,7 +96,7 @@ def save(key: ProfileKey, paces: Mapping[str, GraphPace]) -> Path | None:
 
 def measure(
     sessions: OpensGraphs, graphs: Mapping[str, GraphFile], listener: str, *, careful: bool = False
-) -> dict[str, GraphPace]:
+) -> dict[str, GraphLatency]:
     """Time runs of every graph: `listener`, which hears many moments at once, and the others one at a time.
 
     `careful` times every graph of many items at all `SIZES`, many times and in turn, so that a slow moment of the
@@ -120,7 +120,7 @@ def measure(
     return {graph: _summary(runs) for graph, runs in timed.items()}
 
 
-def timed(run: Callable[[int], object]) -> GraphPace:
+def timed(run: Callable[[int], object]) -> GraphLatency:
     """Time what is no graph: `run` is given each of `SIZES`, a few times."""
     runs: dict[int, list[float]] = {items: [] for items in SIZES}
     run(SIZES[-1])
@@ -170,19 +170,19 @@ def _is_batched(described: GraphFile) -> bool:
     return any(isinstance(size, str) for spec in described.inputs for size in spec.shape)
 
 
-def _summary(runs: Mapping[int, list[float]]) -> GraphPace:
+def _summary(runs: Mapping[int, list[float]]) -> GraphLatency:
     medians = {items: max(statistics.median(seconds), 1e-9) for items, seconds in runs.items()}
     ratios = [one / medians[items] for items, seconds in runs.items() for one in seconds]
     shares = [(index + 1) / _SPREAD_KEPT for index in range(_SPREAD_KEPT)]
-    return GraphPace(medians, tuple(quantile(ratios, share) for share in shares))
+    return GraphLatency(medians, tuple(quantile(ratios, share) for share in shares))
 
 
-def _pace(data: Any) -> GraphPace:  # noqa: ANN401 - what a file holds
+def _pace(data: Any) -> GraphLatency:  # noqa: ANN401 - what a file holds
     seconds = {int(items): _sane(value, _LONGEST_S) for items, value in data["seconds"].items()}
     spread = tuple(_sane(value, 1e6) for value in data["spread"])
     if not seconds or min(seconds) < 1 or not spread:
         raise ValueError("a pace of nothing")
-    return GraphPace(seconds, spread)
+    return GraphLatency(seconds, spread)
 
 
 def _sane(value: Any, most: float) -> float:  # noqa: ANN401 - what a file holds

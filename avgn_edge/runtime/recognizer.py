@@ -21,7 +21,7 @@ from avgn_edge.errors import ArgumentError, BundleError, ClipError
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.devices import choose_precision, open_engine
 from avgn_edge.runtime.front_end import frame_geometry, open_for
-from avgn_edge.runtime.ledger import FINISH, OPEN, Ledger, Pace, Run
+from avgn_edge.runtime.ledger import FINISH, OPEN, LatencyModel, Ledger, Run
 from avgn_edge.runtime.options import Options, Sampling
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Recognizer:
         self._engine = engine
         self._decoders, self._hwaccel = threads or usable_cores(), hwaccel
         self._sessions: Sessions | None = Sessions(bundle, engine, precision, threads)
-        self._pace = Pace()
+        self._pace = LatencyModel()
         self._media = WarmMedia(bundle.manifest.preprocessing)
         self._latest: Strategy | None = None
 

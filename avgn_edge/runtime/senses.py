@@ -91,7 +91,7 @@ class Senses:
         if isinstance(self._clip, AheadClip) and self.has_video:
             self._clip.expect(moments)
 
-    def foresee(self, moments: Sequence[int]) -> None:
+    def hint(self, moments: Sequence[int]) -> None:
         """Say that these are likely to be seen after the next ones: they may be decoded along with those."""
         if isinstance(self._clip, AheadClip):
-            self._clip.foresee(moments)
+            self._clip.hint(moments)

@@ -15,7 +15,7 @@ from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.front_end import open_for
-from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Pace, Run
+from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, LatencyModel, Ledger, Run
 
 SAMPLE = "packaged/sample.mp4"
 FRAMES = (0, 7, 8)
@@ -29,7 +29,7 @@ class WarmMedia:
         self._lock = threading.Lock()
         self._done = False
 
-    def warm(self, pace: Pace) -> None:
+    def warm(self, pace: LatencyModel) -> None:
         """Do it if it was not done. An installation without the sample goes on without."""
         with self._lock:
             if self._done:
@@ -39,11 +39,11 @@ class WarmMedia:
                 import_module("soundfile")  # as plain audio files do, in 50 ms
             sample = Path(str(resources.files("avgn_edge"))) / SAMPLE
             if sample.is_file():
-                self._read(sample, Pace())
+                self._read(sample, LatencyModel())
                 self._read(sample, pace)
             pace.know({FRONT_END: profile.timed(lambda items: log_mel(np.zeros((items, WINDOW_SAMPLES), np.float32)))})
 
-    def _read(self, sample: Path, pace: Pace) -> None:
+    def _read(self, sample: Path, pace: LatencyModel) -> None:
         ledger, given = Ledger(Budget(), {}, pace), self._given
         try:
             with open_for(given, sample) as clip:

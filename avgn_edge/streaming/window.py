@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avgn_edge.runtime.engines.engine import Kept
+    from avgn_edge.runtime.engines.engine import DeviceArray
     from avgn_edge.runtime.graphs import Flags, Floats
 
 
@@ -31,11 +31,11 @@ class Slot:
     """f_C^A of this moment alone, [C]."""
     visual: Floats | None = None
     """e^G averaged, [D_G]."""
-    feature_map: Kept | None = None
+    feature_map: DeviceArray | None = None
     """e^G [1, D_G, h, w]."""
     glance_says: Floats | None = None
     """FC^G, [C]."""
-    local: Kept | None = None
+    local: DeviceArray | None = None
     """e^L [1, D_L]."""
     patch: tuple[float, float, float, float] | None = None
     """x, y, width, height of what was looked at, in pixels of `pixels`; None where that was the whole of it."""

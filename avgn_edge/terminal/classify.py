@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
     from avgn_edge.runtime.strategy import Strategy
-    from avgn_edge.terminal.clips import Batch, Found
+    from avgn_edge.terminal.clips import Batch, ClipInput
     from avgn_edge.terminal.job import Job
-    from avgn_edge.terminal.workers import Workers
+    from avgn_edge.terminal.workers import ProcessRunner
 
 WIDEST_CLIP = 60
 """Cells. A longer name pushes its own line out, not everybody's."""
@@ -132,7 +132,7 @@ def classify_batch(
         _outcomes(batch, job, recognizer, count, cores) as outcomes,
     ):
 
-        def tell(item: Found, outcome: Result | Failure) -> None:
+        def tell(item: ClipInput, outcome: Result | Failure) -> None:
             nonlocal failed, done
             with interruptible.held(), bar.away():
                 done += 1
@@ -157,35 +157,35 @@ def classify_batch(
     return 1 if failed else 0
 
 
-class Here:
-    """A job done on clips in this process, one after the other: what `Workers` is for several."""
+class SerialRunner:
+    """A job done on clips in this process, one after the other: what `ProcessRunner` is for several."""
 
-    def __init__(self, job: Job, recognizer: Recognizer, clips: Iterable[Found]) -> None:
+    def __init__(self, job: Job, recognizer: Recognizer, clips: Iterable[ClipInput]) -> None:
         self._job = job
         self._recognizer = recognizer
         self._clips = clips
 
-    def __iter__(self) -> Iterator[tuple[Found, Result | Failure]]:
+    def __iter__(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
         for item in self._clips:
             if item.error is not None:
                 yield item, Failure.of(item.error)
             else:
                 yield item, self._job.classify(self._recognizer, item.clip)
 
-    def finished(self) -> Iterator[tuple[Found, Result | Failure]]:
+    def finished(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
         """Yield nothing: what is done was yielded."""
         return iter(())
 
 
 def _outcomes(
     batch: Batch, job: Job, recognizer: Recognizer, count: int, cores: int
-) -> AbstractContextManager[Here | Workers]:
+) -> AbstractContextManager[SerialRunner | ProcessRunner]:
     if count == 1:
-        return nullcontext(Here(job, recognizer, batch))
-    from avgn_edge.terminal.workers import Workers  # noqa: PLC0415 - multiprocessing
+        return nullcontext(SerialRunner(job, recognizer, batch))
+    from avgn_edge.terminal.workers import ProcessRunner  # noqa: PLC0415 - multiprocessing
 
     recognizer.close()
-    return Workers(replace(job, threads=max(1, cores // count)), count, batch)
+    return ProcessRunner(replace(job, threads=max(1, cores // count)), count, batch)
 
 
 def _column(text: str, widest: int) -> int:

@@ -17,7 +17,7 @@ STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Found:
+class ClipInput:
     """One clip to classify, or an argument that names none and why."""
 
     clip: str
@@ -28,9 +28,9 @@ class Found:
 class Batch:
     """The clips to classify."""
 
-    first: Sequence[Found]
+    first: Sequence[ClipInput]
     """Those that are known from the start: all of them, or with a list on standard input its first block."""
-    rest: Iterable[Found] = ()
+    rest: Iterable[ClipInput] = ()
     """Those that come while the others are classified; read once."""
     listed: bool = False
     """Whether there is such a list."""
@@ -40,7 +40,7 @@ class Batch:
         """How many there are; None as long as nobody knows."""
         return None if self.listed else len(self.first)
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[ClipInput]:
         """Yield them in their order."""
         return chain(self.first, self.rest)
 
@@ -52,7 +52,7 @@ def gather(arguments: Sequence[str], *, recursive: bool = False, done: Collectio
     none.
     """
 
-    def wanted(found: Iterable[Found]) -> Iterator[Found]:
+    def wanted(found: Iterable[ClipInput]) -> Iterator[ClipInput]:
         return (item for item in found if item.error is not None or item.clip not in done)
 
     if STDIN not in arguments:
@@ -69,7 +69,7 @@ def gather(arguments: Sequence[str], *, recursive: bool = False, done: Collectio
     return Batch(list(wanted(first)), wanted(rest), listed=True)
 
 
-def find_clips(arguments: Iterable[str], *, recursive: bool = False) -> Iterator[Found]:
+def find_clips(arguments: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
     """List the clips of the arguments, in their order; what is named twice is listed twice.
 
     A folder stands for the media files in it, sorted by name, hidden ones left out; with `recursive` for those in the
@@ -83,41 +83,41 @@ def find_clips(arguments: Iterable[str], *, recursive: bool = False) -> Iterator
             yield from find_named((argument,), recursive=recursive)
 
 
-def find_named(names: Iterable[str], *, recursive: bool = False) -> Iterator[Found]:
+def find_named(names: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
     """As `find_clips`, for names that are no patterns."""
     for name in names:
         if not os.path.isdir(name):  # noqa: PTH112 - paths stay as they were given, "./" and all
-            yield Found(name)
+            yield ClipInput(name)
             continue
         found = list(_in_folder(name, recursive=recursive))
-        yield from found or [Found(name, _nothing_in(name, recursive=recursive))]
+        yield from found or [ClipInput(name, _nothing_in(name, recursive=recursive))]
 
 
-def _of_pattern(pattern: str, *, recursive: bool) -> Iterator[Found]:
+def _of_pattern(pattern: str, *, recursive: bool) -> Iterator[ClipInput]:
     none = True
     for path in matching(pattern):
         folder = os.path.isdir(path)  # noqa: PTH112
-        for item in _in_folder(path, recursive=recursive) if folder else (Found(path),):
+        for item in _in_folder(path, recursive=recursive) if folder else (ClipInput(path),):
             none = False
             yield item
     if none:
         why = "no such file, and no media file that it matches as a pattern"
-        yield Found(pattern, ClipError(pattern, why, "check the path"))
+        yield ClipInput(pattern, ClipError(pattern, why, "check the path"))
 
 
-def _in_folder(folder: str, *, recursive: bool) -> Iterator[Found]:
+def _in_folder(folder: str, *, recursive: bool) -> Iterator[ClipInput]:
     try:
         inside = entries(folder)
     except OSError as error:
         why = f"the folder cannot be read ({error.strerror or error})"
-        yield Found(folder, ClipError(folder, why, "check its permissions"))
+        yield ClipInput(folder, ClipError(folder, why, "check its permissions"))
         return
     for entry in inside:
         if entry.is_dir(follow_symlinks=False):
             if recursive:
                 yield from _in_folder(entry.path, recursive=True)
         elif is_media(entry.name) and not entry.is_dir():
-            yield Found(entry.path)
+            yield ClipInput(entry.path)
 
 
 def _nothing_in(folder: str, *, recursive: bool) -> ClipError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from avgn_edge.datasets import DataSet, Task
-    from avgn_edge.training.assemble import Asked, Begun, Validator
+    from avgn_edge.training.assemble import Begun, TrainOptions, Validator
     from avgn_edge.training.distributed import World
     from avgn_edge.training.monitor import Monitor
 
@@ -44,7 +44,9 @@ def check_extra() -> None:
     require("train", ("torch", "safetensors"))
 
 
-def run_training(data: Data, asked: Asked, output: Path, device_name: str, *, resume: bool, as_json: bool) -> None:
+def run_training(
+    data: Data, asked: TrainOptions, output: Path, device_name: str, *, resume: bool, as_json: bool
+) -> None:
     """Read the data, say what will be done, and do it."""
     from avgn_edge.training import assemble  # noqa: PLC0415 - imports PyTorch
     from avgn_edge.training.clip_loader import worker_deaths  # noqa: PLC0415
@@ -125,7 +127,7 @@ class Facts:
     """What is about to be done."""
 
     begun: Begun
-    asked: Asked
+    asked: TrainOptions
     clips: DataSet
     validation: Validator | None
     steps: int

@@ -72,7 +72,7 @@ class Tally:
         return ", ".join(parts)
 
 
-class Teller(Protocol):
+class StreamPrinter(Protocol):
     """How a stream is told."""
 
     def status(self, status: Status) -> None:
@@ -88,7 +88,7 @@ class Teller(Protocol):
         ...
 
 
-class JsonTeller:
+class JsonPrinter:
     """One JSON object a line on stdout; the source's state there too, or on stderr for people."""
 
     def __init__(self, *, updates: bool, statuses: bool) -> None:
@@ -116,7 +116,7 @@ class JsonTeller:
             lines.note(tally.text())
 
 
-class LineTeller:
+class LinePrinter:
     """A line for people on stdout when a class begins and when it ends."""
 
     def status(self, status: Status) -> None:
@@ -133,7 +133,7 @@ class LineTeller:
         lines.note(tally.text())
 
 
-class ViewTeller:
+class ViewPrinter:
     """A view on the terminal: the answer, the window's saliency, the last events, what it costs and how far behind."""
 
     def __init__(self, name: str) -> None:
@@ -204,14 +204,14 @@ def clock_time(seconds: float) -> str:
     return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
-def teller(name: str, *, as_json: bool, as_text: bool, updates: bool) -> Teller:
+def teller(name: str, *, as_json: bool, as_text: bool, updates: bool) -> StreamPrinter:
     """Choose how to tell: a view where stdout is a terminal, else JSON lines, or lines for people if asked."""
     if as_text:
-        return LineTeller()
+        return LinePrinter()
     attended = sys.stdout is not None and sys.stdout.isatty()
     if as_json or updates or not attended:
-        return JsonTeller(updates=updates, statuses=as_json)
-    return LineTeller() if os.environ.get("TERM") in {None, "dumb"} else ViewTeller(name)
+        return JsonPrinter(updates=updates, statuses=as_json)
+    return LinePrinter() if os.environ.get("TERM") in {None, "dumb"} else ViewPrinter(name)
 
 
 def parse_speed(text: str) -> float | None:
@@ -227,7 +227,7 @@ def parse_speed(text: str) -> float | None:
     return speed
 
 
-def watch(stream: Stream, opened: Sequence[Opened], told: Teller, *, debug: bool = False) -> int:
+def watch(stream: Stream, opened: Sequence[Opened], told: StreamPrinter, *, debug: bool = False) -> int:
     """Watch until the source ends; return the exit code: 0, 1 where it was given up, 130 after Ctrl-C.
 
     What is not read in real time is neither hurried nor dropped.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from avgn_edge.runtime.result import Result
-    from avgn_edge.terminal.clips import Found
+    from avgn_edge.terminal.clips import ClipInput
     from avgn_edge.terminal.job import Job
 
 AHEAD = 32
@@ -38,7 +38,7 @@ GRACE_S = 5.0
 """How long a process that was killed may take to be gone."""
 
 
-class Workers:
+class ProcessRunner:
     """A job done on clips in `count` processes, each started when there is a clip for it; a context manager.
 
     Iterating yields each clip with its outcome, in order, as soon as it is there, even while the next name is awaited.
@@ -47,13 +47,13 @@ class Workers:
     whatever `clips` raises. Leaving ends the processes.
     """
 
-    def __init__(self, job: Job, count: int, clips: Iterable[Found]) -> None:
+    def __init__(self, job: Job, count: int, clips: Iterable[ClipInput]) -> None:
         self._job = job
         self._count = self._running = count
         self._clips = iter(clips)
         self._taking = threading.Lock()  # guards the iterator: a name may be a while in coming
         self._changed = threading.Condition()  # guards all that follows
-        self._outcomes: dict[int, tuple[Found, Result | Failure] | Exception] = {}
+        self._outcomes: dict[int, tuple[ClipInput, Result | Failure] | Exception] = {}
         self._taken = self._told = 0
         self._closed = False
         self._processes: set[_Process] = set()
@@ -71,13 +71,13 @@ class Workers:
         for process in left:
             process.kill()
 
-    def __iter__(self) -> Iterator[tuple[Found, Result | Failure]]:
+    def __iter__(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
         for _ in range(self._count):  # daemons: one may be waiting for a name that never comes
             threading.Thread(target=self._work, daemon=True).start()
         while (outcome := self._await()) is not None:
             yield outcome
 
-    def finished(self) -> Iterator[tuple[Found, Result | Failure]]:
+    def finished(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
         """Yield what is done already, in order, past what is not; nothing is done afterwards."""
         with self._changed:
             self._closed = True
@@ -87,7 +87,7 @@ class Workers:
             if not isinstance(outcome, Exception):
                 yield outcome
 
-    def _await(self) -> tuple[Found, Result | Failure] | None:
+    def _await(self) -> tuple[ClipInput, Result | Failure] | None:
         """Return the next outcome, None after the last."""
         with self._changed:
             while self._told not in self._outcomes:
@@ -120,7 +120,7 @@ class Workers:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def _take(self) -> tuple[int, Found] | None:
+    def _take(self) -> tuple[int, ClipInput] | None:
         """Return the next clip when its turn has come, None when no more are to be done."""
         with self._taking:
             with self._changed:
@@ -138,7 +138,7 @@ class Workers:
                 self._taken += 1
                 return self._taken - 1, item
 
-    def _do(self, process: _Process | None, item: Found) -> tuple[_Process | None, Result | Failure]:
+    def _do(self, process: _Process | None, item: ClipInput) -> tuple[_Process | None, Result | Failure]:
         """Return the outcome, and the process to go on with."""
         if item.error is not None:
             return process, Failure.of(item.error)
@@ -153,7 +153,7 @@ class Workers:
         why, advice = _reason(self._end(process))
         return None, Failure.of(ClipError(item.clip, f"the process that classified it died ({why})", advice))
 
-    def _put(self, number: int, outcome: tuple[Found, Result | Failure] | Exception) -> None:
+    def _put(self, number: int, outcome: tuple[ClipInput, Result | Failure] | Exception) -> None:
         with self._changed:
             if not self._closed:  # a process that was ended on purpose has not failed
                 self._outcomes[number] = outcome

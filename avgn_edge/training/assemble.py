@@ -41,7 +41,7 @@ ADAMW = TrainingSettings(
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainOptions:
     """What a user may choose, beside the data; None leaves a choice to us."""
 
     preset: Preset | None = None
@@ -83,7 +83,7 @@ def choose_device(text: str, world: World) -> torch.device:
     return torch.device("cuda", index)
 
 
-def choose_settings(asked: Asked, device: torch.device) -> TrainingSettings:
+def choose_settings(asked: TrainOptions, device: torch.device) -> TrainingSettings:
     """Return how to train; `without` and what needs the network are left to `make_model`."""
     base = TrainingSettings() if asked.optimiser == "sgd" else ADAMW
     precision = asked.precision
@@ -113,7 +113,7 @@ class Begun:
     """Those that the checkpoint it begins from does not know; None where it begins from none."""
 
 
-def make_model(asked: Asked, settings: TrainingSettings, data: DataSet) -> Begun:
+def make_model(asked: TrainOptions, settings: TrainingSettings, data: DataSet) -> Begun:
     """Make the network with the weights it begins with; its seed is the settings'.
 
     DataError or BundleError for choices that do not go together, and for files that do not fit.
@@ -152,7 +152,7 @@ def make_model(asked: Asked, settings: TrainingSettings, data: DataSet) -> Begun
 
 def training_source(
     data: DataSet,
-    asked: Asked,
+    asked: TrainOptions,
     device: torch.device,
     world: World,
     workers: int,
@@ -165,12 +165,12 @@ def training_source(
     return LoaderSource(loader, tell)
 
 
-def augmentation(asked: Asked) -> Augmentation:
+def augmentation(asked: TrainOptions) -> Augmentation:
     """Return the paper's augmentation."""
     return Augmentation(flip=asked.flip)
 
 
-def fingerprint(data: DataSet, asked: Asked) -> str:
+def fingerprint(data: DataSet, asked: TrainOptions) -> str:
     """Hash what is learned from: clips, labels, the sizes of files, and the augmentation; not where the files lie."""
     rows = [(clip.name, clip.labels, clip.start_s, clip.end_s, clip.path.stat().st_size) for clip in data.clips]
     content = json.dumps([rows, data.labels, data.task, repr(augmentation(asked))])

@@ -167,9 +167,9 @@ def test_a_calibration_that_is_interrupted_leaves_the_old_bundle_whole(done, tab
 
 
 def _as_made(source):
-    from avgn_edge.calibration.precisions import Made
+    from avgn_edge.calibration.precisions import QuantisedBundle
 
-    return Made(source, (), {})
+    return QuantisedBundle(source, (), {})
 
 
 def test_int8_that_loses_more_than_was_allowed_is_refused(done, table, monkeypatch, tmp_path):

@@ -25,7 +25,7 @@ from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, made
 from avgn_edge.architectures.avgn.spec import ARCHITECTURE
 from avgn_edge.bundle.exits import GLANCED, LISTENED
 from avgn_edge.calibration import simulate
-from avgn_edge.calibration.remembering import RememberedClip, RememberingSessions
+from avgn_edge.calibration.caching import CachedClip, CachingSessions
 from avgn_edge.calibration.trajectories import answers, glance_grid
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import Exits
@@ -133,7 +133,7 @@ def test_what_is_simulated_is_what_a_real_network_executes(seed, heard, video, t
     manifest = tiny_bundle.manifest
     with Recognizer.open(tiny_bundle, "cpu", "fp32", threads=1) as opened, made_clip(seed, heard, video=video) as clip:
         sessions = Sessions(tiny_bundle, opened._engine, "fp32")
-        rows = [answers(manifest, RememberingSessions(sessions, ARCHITECTURE), RememberedClip(clip), (0, 4, 8))]
+        rows = [answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))]
         for glances in (0, 4, 8):
             trajectories = trajectories_of(rows, glances)
             temperatures = (1.5, 0.75, 1.25)
@@ -170,7 +170,7 @@ def test_a_remembered_clip_s_answers_are_those_of_fresh_runs_of_a_real_network(t
     manifest = tiny_bundle.manifest
     with Recognizer.open(tiny_bundle, "cpu", "fp32", threads=1) as opened, made_clip(2, "some") as clip:
         sessions = Sessions(tiny_bundle, opened._engine, "fp32")
-        remembered = answers(manifest, RememberingSessions(sessions, ARCHITECTURE), RememberedClip(clip), (0, 4, 8))
+        remembered = answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))
         for glances, row in remembered.items():
             with made_clip(2, "some") as again:
                 fresh = answers(manifest, sessions, again, (glances,))[glances]
@@ -188,8 +188,8 @@ def test_a_clip_is_decoded_listened_to_and_glanced_at_once_whatever_is_asked_of_
     asked = []
     windows = clip.windows
     clip.windows = lambda *arguments: asked.append(1) or windows(*arguments)
-    sessions = RememberingSessions(Sessions(FakeBundle(manifest), engine, "fp32"), ARCHITECTURE)
-    answers(manifest, sessions, RememberedClip(clip), (0, 1, 2, 4, 8, 16))
+    sessions = CachingSessions(Sessions(FakeBundle(manifest), engine, "fp32"), ARCHITECTURE)
+    answers(manifest, sessions, CachedClip(clip), (0, 1, 2, 4, 8, 16))
     assert sorted(clip.asked) == list(range(16))
     assert engine.items["global_encoder"] == [1] * 16
     assert engine.items["audio_encoder"] == [16]
@@ -198,7 +198,7 @@ def test_a_clip_is_decoded_listened_to_and_glanced_at_once_whatever_is_asked_of_
 
 
 def test_what_a_reader_does_to_what_was_heard_is_not_remembered():
-    clip = RememberedClip(FakeClip(np.ones(16, dtype=bool)))
+    clip = CachedClip(FakeClip(np.ones(16, dtype=bool)))
     _, heard = clip.windows()
     heard[:] = False
     assert clip.windows()[1].all()
@@ -206,9 +206,9 @@ def test_what_a_reader_does_to_what_was_heard_is_not_remembered():
 
 def test_a_remembered_clip_is_closed_by_its_owner():
     with made_clip(1) as clip:
-        with RememberedClip(clip) as remembered:
+        with CachedClip(clip) as remembered:
             first = remembered.frames([3, 5])
-        again = RememberedClip(clip)
+        again = CachedClip(clip)
         np.testing.assert_array_equal(again.frames([5])[0], first[1])
         for name in ("name", "duration_s", "moments", "has_video", "has_audio", "display_size", "warnings"):
             assert getattr(again, name) == getattr(clip, name)

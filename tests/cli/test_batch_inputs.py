@@ -14,7 +14,7 @@ import pytest
 from avgn_edge.errors import DataError
 from avgn_edge.terminal import names
 from avgn_edge.terminal.clips import find_clips, gather
-from avgn_edge.terminal.done import skip_done
+from avgn_edge.terminal.resume_file import skip_done
 
 
 @pytest.fixture

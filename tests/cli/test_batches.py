@@ -16,7 +16,7 @@ from interruptions import await_end, children, started
 
 from avgn_edge.runtime.options import Options
 from avgn_edge.terminal.classify import AlignedLines, choose_jobs, classify_batch
-from avgn_edge.terminal.clips import Batch, Found
+from avgn_edge.terminal.clips import Batch, ClipInput
 from avgn_edge.terminal.job import Job
 
 RUN = [sys.executable, "-m", "avgn_edge", "classify"]
@@ -66,12 +66,12 @@ def test_a_number_of_jobs_that_makes_no_sense_is_one_line(run, bundle, media, jo
 )
 def test_as_many_processes_as_are_worth_it(asked, budget, device, clips, listed, cores, jobs):
     recognizer = SimpleNamespace(device=SimpleNamespace(used=device))
-    batch = Batch([Found("a.mp4")] * clips, listed=listed)
+    batch = Batch([ClipInput("a.mp4")] * clips, listed=listed)
     assert choose_jobs(asked, Job(options=Options.of(budget)), recognizer, batch, cores) == jobs
 
 
 def test_columns_widen_for_a_longer_name_that_comes_later(capfd):
-    writer = AlignedLines(Batch([Found("ab")], listed=True), ["dog"])
+    writer = AlignedLines(Batch([ClipInput("ab")], listed=True), ["dog"])
     budget = SimpleNamespace(spent_gflops=1.0, looks=1, glance=4)
     for clip in ("ab", "abcdef", "a"):
         top = [SimpleNamespace(label="dog", score=0.5)]
@@ -113,7 +113,7 @@ def test_answers_are_not_kept():
             nonlocal most
             most = max(most, len(recognizer.answers))
 
-    batch = Batch([Found(str(number)) for number in range(20)])
+    batch = Batch([ClipInput(str(number)) for number in range(20)])
     assert classify_batch(batch, WatchedJob(), recognizer, jobs=1, writer=Writer(), debug=False) == 0
     assert 1 <= most <= 2
 

@@ -12,13 +12,13 @@ import pytest
 from batch_makers import NamedJob
 
 from avgn_edge.errors import AvgnEdgeError, BundleError, ClipError, DataError, DeviceError
-from avgn_edge.terminal.clips import Found
+from avgn_edge.terminal.clips import ClipInput
 from avgn_edge.terminal.job import Failure
-from avgn_edge.terminal.workers import AHEAD, Workers
+from avgn_edge.terminal.workers import AHEAD, ProcessRunner
 
 
 def found(*clips):
-    return [Found(clip) for clip in clips]
+    return [ClipInput(clip) for clip in clips]
 
 
 def alive(process):
@@ -31,8 +31,12 @@ def alive(process):
 
 def test_outcomes_come_in_order_and_two_processes_share_them(tmp_path):
     gate = tmp_path / "gate"
-    clips = [Found(f"wait {gate}"), *found("b", "c", "bug"), Found("d", ClipError("d", "no media", "look elsewhere"))]
-    with Workers(NamedJob(), 2, clips) as workers:
+    clips = [
+        ClipInput(f"wait {gate}"),
+        *found("b", "c", "bug"),
+        ClipInput("d", ClipError("d", "no media", "look elsewhere")),
+    ]
+    with ProcessRunner(NamedJob(), 2, clips) as workers:
         threading.Timer(0.5, gate.touch).start()
         outcomes = list(workers)
     assert [item for item, _ in outcomes] == clips
@@ -49,7 +53,7 @@ def test_outcomes_come_in_order_and_two_processes_share_them(tmp_path):
 
 @pytest.mark.parametrize(("fate", "said"), [("die", "SIGKILL"), ("stop", "exit code 3")])
 def test_a_process_that_dies_costs_its_clip_only(fate, said):
-    with Workers(NamedJob(), 2, found("a", fate, "b", "c", "d", fate, "e")) as workers:
+    with ProcessRunner(NamedJob(), 2, found("a", fate, "b", "c", "d", fate, "e")) as workers:
         outcomes = [outcome for _, outcome in workers]
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert [outcomes.index(failure) for failure in failed] == [1, 1]  # the two are alike
@@ -62,7 +66,7 @@ def test_a_process_that_dies_costs_its_clip_only(fate, said):
 @pytest.mark.parametrize(("clip", "error"), [("bundle", BundleError), ("device", DeviceError)])
 def test_what_no_clip_can_survive_is_raised_in_its_turn(clip, error):
     told = []
-    with Workers(NamedJob(), 2, found("a", "b", clip, "c")) as workers, pytest.raises(error):  # noqa: PT012
+    with ProcessRunner(NamedJob(), 2, found("a", "b", clip, "c")) as workers, pytest.raises(error):  # noqa: PT012
         for item, _ in workers:
             told.append(item.clip)
     assert told == ["a", "b"]
@@ -71,7 +75,7 @@ def test_what_no_clip_can_survive_is_raised_in_its_turn(clip, error):
 @pytest.mark.parametrize(("opening", "said"), [("bundle", "it is broken"), ("bug", "two lines"), ("die", "SIGKILL")])
 def test_processes_that_cannot_begin_end_the_batch(opening, said):
     with (
-        Workers(NamedJob(opening=opening), 2, found("a", "b", "c")) as workers,
+        ProcessRunner(NamedJob(opening=opening), 2, found("a", "b", "c")) as workers,
         pytest.raises(AvgnEdgeError, match=said),
     ):
         list(workers)
@@ -83,7 +87,7 @@ def test_clips_that_cannot_be_listed_on_end_the_batch_after_those_before():
         raise DataError("standard input", "no list", "give one")
 
     told = []
-    with Workers(NamedJob(), 2, clips()) as workers, pytest.raises(DataError, match="no list"):  # noqa: PT012
+    with ProcessRunner(NamedJob(), 2, clips()) as workers, pytest.raises(DataError, match="no list"):  # noqa: PT012
         for item, _ in workers:
             told.append(item.clip)
     assert told == ["a", "b"]
@@ -91,10 +95,10 @@ def test_clips_that_cannot_be_listed_on_end_the_batch_after_those_before():
 
 def test_an_outcome_is_told_while_the_next_name_is_awaited():
     names = queue.Queue()
-    with Workers(NamedJob(), 2, iter(names.get, None)) as workers:
+    with ProcessRunner(NamedJob(), 2, iter(names.get, None)) as workers:
         outcomes = iter(workers)
         for name in ("a", "b"):
-            names.put(Found(name))
+            names.put(ClipInput(name))
             assert next(outcomes)[1][0] == name  # the next is put only now
         names.put(None)
         assert list(outcomes) == []
@@ -104,12 +108,12 @@ def test_a_slow_clip_bounds_how_far_the_others_run_ahead(tmp_path):
     taken = []
 
     def clips():
-        yield Found(f"wait {tmp_path / 'never'}")
+        yield ClipInput(f"wait {tmp_path / 'never'}")
         for number in count():
             taken.append(number)
-            yield Found(str(number))
+            yield ClipInput(str(number))
 
-    with Workers(NamedJob(), 2, clips()) as workers:
+    with ProcessRunner(NamedJob(), 2, clips()) as workers:
         threading.Thread(target=lambda: next(iter(workers), None), daemon=True).start()
         while len(taken) < 2 * AHEAD - 1:
             time.sleep(0.01)
@@ -121,6 +125,6 @@ def test_a_slow_clip_bounds_how_far_the_others_run_ahead(tmp_path):
 
 
 def test_nothing_is_started_for_clips_that_cannot_be_done():
-    bad = [Found(name, ClipError(name, "no media", "look elsewhere")) for name in "abc"]
-    with Workers(NamedJob(opening="bundle"), 2, bad) as workers:
+    bad = [ClipInput(name, ClipError(name, "no media", "look elsewhere")) for name in "abc"]
+    with ProcessRunner(NamedJob(opening="bundle"), 2, bad) as workers:
         assert all(isinstance(outcome, Failure) for _, outcome in workers)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_makers import VideoSpec, make_media, number_of
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.decode_plan import Shown, Span, Way, first_decoded, nearest_key
+from avgn_edge.media.decode_plan import DecodePath, Shown, Span, first_decoded, nearest_key
 from avgn_edge.media.moments import centred_moments
 
 TENTHS = tuple(i / 10 for i in range(200))
@@ -50,12 +50,12 @@ class Packets:
     sizes: tuple[int, ...]
     keys: tuple[bool, ...]
 
-    def way(self, time_s: float) -> Way:
+    def way(self, time_s: float) -> DecodePath:
         """What is decoded from the last key frame shown by `time_s` to the frame that is shown then."""
         shown = max((time for time in self.shown_s if time <= time_s + 1e-9), default=min(self.shown_s))
         last = self.shown_s.index(shown)
         key = max((i for i in range(last + 1) if self.keys[i] and self.shown_s[i] <= time_s + 1e-9), default=0)
-        return Way(last + 1 - key, sum(self.sizes[key : last + 1]))
+        return DecodePath(last + 1 - key, sum(self.sizes[key : last + 1]))
 
 
 @cache

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_makers import VideoSpec, make_media, number_of
 
-from avgn_edge.media import open_clip, side_by_side
+from avgn_edge.media import decoder_pool, open_clip
 
 LONG = VideoSpec([i / 10 for i in range(160)], gop=80)
 DATA = {name: make_media(LONG, None, name) for name in ("mp4", "matroska", "mpegts")}
@@ -28,7 +28,7 @@ def test_frames_on_the_way_to_others_are_not_decoded_again(container, sampling):
 
 def test_what_there_is_no_room_for_is_decoded_again(monkeypatch):
     width, height = LONG.size
-    monkeypatch.setattr(side_by_side, "MOST_KEPT_BYTES", 3 * width * height * 3 // 2)
+    monkeypatch.setattr(decoder_pool, "MOST_KEPT_BYTES", 3 * width * height * 3 // 2)
     with open_clip(DATA["mp4"], decoders=1) as clip:
         clip.frames(FIRST)
         assert len(clip._video._kept._frames) == 3
@@ -40,7 +40,7 @@ def test_what_there_is_no_room_for_is_decoded_again(monkeypatch):
 
 
 def test_of_very_many_moments_none_is_kept():
-    with open_clip(DATA["mp4"], count=side_by_side.FEW + 1, decoders=1) as clip:
+    with open_clip(DATA["mp4"], count=decoder_pool.FEW + 1, decoders=1) as clip:
         clip.frames([0, 30])
         assert not clip._video._kept._frames
 

@@ -79,7 +79,7 @@ def test_what_is_shown_is_what_decoding_from_the_start_shows(name, sampling):
 
 
 def test_frames_that_all_depend_on_the_first_are_not_shared_out(monkeypatch):
-    monkeypatch.setattr("avgn_edge.media.side_by_side.WORTH_A_DECODER", 0)
+    monkeypatch.setattr("avgn_edge.media.decoder_pool.WORTH_A_DECODER", 0)
     with open_clip(made("MPEG-4, one key frame, MP4")[0], decoders=4) as clip:
         clip.frames(range(16))
         assert clip._video.decoded <= 1.2 * COUNT

@@ -17,7 +17,7 @@ from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.engines.binding import BoundSession, DeviceTensor
 from avgn_edge.runtime.engines.engine import DeviceReport
 from avgn_edge.runtime.graphs import GraphRunner, Sessions
-from avgn_edge.runtime.ledger import Ledger, Pace
+from avgn_edge.runtime.ledger import LatencyModel, Ledger
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -173,7 +173,7 @@ def test_a_whole_look_stays_on_the_device_and_gives_the_same_answer(tiny_bundle)
     patches = np.full((2, settings.patch_size, settings.patch_size, 3), 99, np.float32)
 
     def look(engine):
-        ledger = Ledger(Budget(), tiny_bundle.manifest.cost, Pace())
+        ledger = Ledger(Budget(), tiny_bundle.manifest.cost, LatencyModel())
         graphs = AvgnGraphs(GraphRunner(Sessions(tiny_bundle, engine, "fp32"), ledger))
         maps, visual, _ = graphs.glance(frames(3))
         state, pooled = np.zeros((1, settings.policy_state), np.float32), np.zeros((1, settings.classifier_state), "f4")

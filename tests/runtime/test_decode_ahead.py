@@ -23,7 +23,7 @@ from avgn_edge.media.ahead import AheadClip
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules
-from avgn_edge.runtime.ledger import Ledger, Pace, Run
+from avgn_edge.runtime.ledger import LatencyModel, Ledger, Run
 from avgn_edge.runtime.recognizer import Recognizer
 
 HEARD = (True,) * 16
@@ -210,7 +210,7 @@ def test_what_ran_beside_decoding_teaches_the_pace_nothing():
     manifest = fake_manifest(REAL_COST)
     recognizer = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
     learned = []
-    with mock.patch.object(Pace, "learn", lambda _self, run, _seconds: learned.append(run.graph)):
+    with mock.patch.object(LatencyModel, "learn", lambda _self, run, _seconds: learned.append(run.graph)):
         recognizer.classify(AsideClip(np.array(HEARD)))
         assert learned == []
         recognizer.classify(AsideClip(np.array(HEARD)), "1000s")
@@ -233,7 +233,7 @@ class ForeseeingClip(AsideClip):
         self.calls: list[list[int]] = []
         self._told = ()
 
-    def foresee(self, indices):
+    def hint(self, indices):
         self._told = tuple(indices)
 
     def frames(self, indices, deadline=None):

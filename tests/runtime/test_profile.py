@@ -13,11 +13,11 @@ from network_makers import FakeBundle, FakeEngine, fake_manifest
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.graphs import Sessions
-from avgn_edge.runtime.pace import HIGH, GraphPace, Pace, Run, quantile
+from avgn_edge.runtime.latency import HIGH, GraphLatency, LatencyModel, Run, quantile
 from avgn_edge.runtime.profile import ProfileKey
 
 KEY = ProfileKey("cpu", "fp32", 2, "0" * 64, "onnxruntime 1.20", "a processor")
-PACES = {name: GraphPace({1: 0.002, 16: 0.02}, (0.9, 1.0, 1.3)) for name in GRAPHS}
+PACES = {name: GraphLatency({1: 0.002, 16: 0.02}, (0.9, 1.0, 1.3)) for name in GRAPHS}
 COST = dict.fromkeys(GRAPHS, (0, 1))
 
 
@@ -89,7 +89,7 @@ def test_a_profile_is_measured_once_read_afterwards_and_measured_again_when_dama
 
     def runs() -> int:
         engine = FakeEngine(manifest)
-        pace = Pace()
+        pace = LatencyModel()
         sessions = Sessions(bundle, engine, "fp32", 2)
         sessions.measure(pace)
         first = sum(map(len, engine.items.values()))
@@ -112,7 +112,7 @@ def test_a_cache_that_cannot_be_written_costs_a_measurement_and_nothing_else(tmp
     assert profile.save(KEY, PACES) is None
     assert profile.load(KEY) is None
     manifest = fake_manifest(COST)
-    pace = Pace()
+    pace = LatencyModel()
     Sessions(FakeBundle(manifest), FakeEngine(manifest), "fp32").measure(pace)
     assert pace.expect(Run("spatial")) > 0
 
@@ -130,7 +130,7 @@ def test_sessions_of_other_threads_precisions_and_bundles_have_other_profiles():
 
 
 def test_a_run_between_two_measured_sizes_takes_what_lies_between():
-    pace = GraphPace({1: 1.0, 4: 2.5, 16: 6.1}, (1.0,))
+    pace = GraphLatency({1: 1.0, 4: 2.5, 16: 6.1}, (1.0,))
     assert [pace.typical(items) for items in (1, 4, 16)] == [1.0, 2.5, 6.1]
     assert pace.typical(2) == pytest.approx(1.5)
     assert pace.typical(10) == pytest.approx(4.3)
@@ -140,18 +140,18 @@ def test_a_run_between_two_measured_sizes_takes_what_lies_between():
 @given(st.lists(st.integers(1, 64), min_size=2, max_size=2), st.lists(st.floats(0.001, 1), min_size=3, max_size=3))
 def test_more_items_never_take_less_where_larger_sizes_took_longer(items, seconds):
     few, many = sorted(items)
-    pace = GraphPace(dict(zip((1, 4, 16), sorted(seconds), strict=True)), (1.0,))
+    pace = GraphLatency(dict(zip((1, 4, 16), sorted(seconds), strict=True)), (1.0,))
     assert pace.typical(few) <= pace.typical(many) * (1 + 1e-9)
 
 
 def test_what_is_expected_is_a_high_share_of_runs_not_their_mean():
-    pace = Pace({"spatial": GraphPace({1: 0.010}, (0.8, 1.0, 1.0, 1.1, 1.9))})
+    pace = LatencyModel({"spatial": GraphLatency({1: 0.010}, (0.8, 1.0, 1.0, 1.1, 1.9))})
     assert pace.expect(Run("spatial")) == pytest.approx(0.019)
     assert pace.expect(Run("spatial"), 0.5) == pytest.approx(0.010)
 
 
 def test_one_slow_run_changes_nothing_and_a_slow_device_everything():
-    pace = Pace({"spatial": GraphPace({1: 0.010}, (1.0,) * 16)})
+    pace = LatencyModel({"spatial": GraphLatency({1: 0.010}, (1.0,) * 16)})
     pace.learn(Run("spatial"), 1.0)
     assert pace.expect(Run("spatial")) == pytest.approx(0.010)
     for _ in range(8):
@@ -163,7 +163,7 @@ def test_one_slow_run_changes_nothing_and_a_slow_device_everything():
 
 
 def test_what_never_ran_is_expected_to_take_no_time_and_the_first_run_tells():
-    pace = Pace()
+    pace = LatencyModel()
     assert pace.expect(Run("decode", 100)) == 0
     pace.learn(Run("decode", 50), 0.5)
     assert pace.expect(Run("decode", 100)) == pytest.approx(1.0)

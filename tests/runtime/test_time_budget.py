@@ -220,9 +220,9 @@ def test_an_answer_within_a_tenth_of_its_budget_is_not_called_late():
     bench = Bench()
     ledger_started = bench.clock.now
     with mock.patch("time.perf_counter", bench.clock):
-        from avgn_edge.runtime.ledger import Ledger, Pace
+        from avgn_edge.runtime.ledger import LatencyModel, Ledger
 
-        ledger = Ledger(Budget("1s", seconds=1.0), {}, Pace())
+        ledger = Ledger(Budget("1s", seconds=1.0), {}, LatencyModel())
         bench.clock.now = ledger_started + LATE - 0.001
         assert ledger.lateness is None
         bench.clock.now += 0.002

@@ -22,7 +22,7 @@ from avgn_edge.runtime.moments_table import MomentsTable
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.runtime.engines.engine import Kept
+    from avgn_edge.runtime.engines.engine import DeviceArray
     from avgn_edge.runtime.graphs import Floats, GraphRunner
     from avgn_edge.runtime.result import Exit
     from avgn_edge.runtime.senses import Senses
@@ -215,8 +215,8 @@ class AvgnPolicy:
 
         Moments between which nothing can end the clip are decoded, and go through f_G and f_L, together.
         """
-        self._policy_state: Kept = np.zeros((1, self._settings.policy_state), dtype=np.float32)
-        self._pooled: Kept = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
+        self._policy_state: DeviceArray = np.zeros((1, self._settings.policy_state), dtype=np.float32)
+        self._pooled: DeviceArray = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
         while len(self.seen.corners) < len(moments):
             rest = moments[len(self.seen.corners) :]
             batch = self._batch(rest)
@@ -248,7 +248,7 @@ class AvgnPolicy:
                 # Not before the first look, after which most clips end: of those that go on, four of five go on after
                 # the next.
                 if seen.corners:
-                    self._senses.foresee([moment for moment in later if not seen.glanced[moment]])
+                    self._senses.hint([moment for moment in later if not seen.glanced[moment]])
                 self._encode(unseen, *LOOK)
             corners, patches = [], []
             for moment in moments:

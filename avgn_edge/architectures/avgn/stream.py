@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.runtime.engines.engine import Kept
+    from avgn_edge.runtime.engines.engine import DeviceArray
     from avgn_edge.runtime.exits import ExitRules, Exits
     from avgn_edge.runtime.graphs import Flags, Floats, GraphRunner
     from avgn_edge.runtime.ledger import Ledger
@@ -103,7 +103,7 @@ class AvgnStream:
         if slot.feature_map is None or slot.pixels is None or slot.visual is None:
             raise AssertionError("a glance leaves all of these")
         audio, heard = self._audio()
-        start: Kept = np.zeros((1, self._settings.policy_state), dtype=np.float32)
+        start: DeviceArray = np.zeros((1, self._settings.policy_state), dtype=np.float32)
         corner, _ = graphs.locate(slot.feature_map, audio, heard, start)
         side, top_left = self._settings.patch_size, (float(corner[0]), float(corner[1]))
         slot.patch = (*top_left, float(side), float(side))
@@ -153,6 +153,6 @@ class AvgnStream:
     def _saliency(self) -> Floats:
         return np.array([slot.saliency for slot in self._window], dtype=np.float32)
 
-    def _nothing_seen(self) -> Kept:
-        state: Kept = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
+    def _nothing_seen(self) -> DeviceArray:
+        state: DeviceArray = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
         return state

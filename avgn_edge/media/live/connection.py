@@ -100,7 +100,7 @@ class AvConnection:
                     self._mirror.note(frame)
                 yield Piece(frame, frame.time, _lasts(packet, frame), waited_s)
 
-    def hurry(self, level: int) -> None:
+    def set_skip_level(self, level: int) -> None:
         """Decode less: 0 all, 1 no frame that no other needs, 2 key frames only."""
         if self._video is not None:
             self._video.codec_context.skip_frame = SKIPS[level]

@@ -73,7 +73,7 @@ class Connection(Protocol):
         """Deliver until the end."""
         ...
 
-    def hurry(self, level: int) -> None:
+    def set_skip_level(self, level: int) -> None:
         """Decode less: 0 all, 1 no frame that no other needs, 2 key frames only."""
         ...
 

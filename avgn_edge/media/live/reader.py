@@ -177,7 +177,7 @@ class Reader:
             return
         text = f"{late_s:.1f} s behind: {_LEFT_OUT[level]}" if level else "caught up: every frame is decoded again"
         self._hurry = level
-        connection.hurry(level)
+        connection.set_skip_level(level)
         yield self._status("behind", text)
 
     def _status(self, status: State, text: str) -> Status:

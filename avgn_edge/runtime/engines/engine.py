@@ -28,13 +28,13 @@ class DeviceReport:
         return {**asdict(self), "notes": list(self.notes)}
 
 
-class Kept(Protocol):
+class DeviceArray(Protocol):
     """An output that stays where it was computed, for sessions of the same engine: on a CPU simply a NumPy array.
 
     `kept[i:j]` are some of its rows (its first axis).
     """
 
-    def __getitem__(self, rows: slice, /) -> Kept:
+    def __getitem__(self, rows: slice, /) -> DeviceArray:
         """Rows of it, without a copy."""
         ...
 
@@ -45,8 +45,8 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, Any]:
         """Run the graph and return all of its outputs by name.
 
-        `inputs` are the graph's by name, each a NumPy array or a `Kept` of this engine. Outputs are NumPy arrays; those
-        named in `keep`, which only other graphs read, are `Kept`.
+        `inputs` are the graph's by name, each a NumPy array or a `DeviceArray` of this engine. Outputs are NumPy
+        arrays; those named in `keep`, which only other graphs read, are `DeviceArray`.
         """
         ...
 

@@ -26,7 +26,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class GraphPace:
+class GraphLatency:
     """What runs of one graph took."""
 
     seconds: Mapping[int, float]
@@ -48,21 +48,21 @@ class GraphPace:
         return (1 - share) * self.seconds[below] + share * self.seconds[above]
 
 
-class Pace:
+class LatencyModel:
     """How long runs take, learned from those seen so far; for many threads.
 
     A run is expected to take the typical time of its size times the `HIGH` quantile of how the latest runs of its
     graph, whatever their sizes, scattered around theirs.
     """
 
-    def __init__(self, known: Mapping[str, GraphPace] | None = None) -> None:
+    def __init__(self, known: Mapping[str, GraphLatency] | None = None) -> None:
         self._lock = threading.Lock()
-        self._paces: dict[str, GraphPace] = {}
+        self._paces: dict[str, GraphLatency] = {}
         self._ratios: dict[str, deque[float]] = {}
         self._factor: dict[str, float] = {}
         self.know(known or {})
 
-    def know(self, known: Mapping[str, GraphPace]) -> None:
+    def know(self, known: Mapping[str, GraphLatency]) -> None:
         """Take what a profile says for these graphs."""
         with self._lock:
             for graph, pace in known.items():
@@ -76,7 +76,7 @@ class Pace:
         with self._lock:
             known = self._paces.get(run.graph)
             if known is None or known.typical(items) <= 0:
-                self._paces[run.graph] = GraphPace({items: seconds}, (1.0,))
+                self._paces[run.graph] = GraphLatency({items: seconds}, (1.0,))
                 self._ratios[run.graph] = deque([1.0], maxlen=REMEMBERED)
                 self._factor[run.graph] = 1.0
                 return

@@ -21,7 +21,7 @@ _ADVICE = "give the file that classify --json was written to"
 
 
 @dataclass(frozen=True)
-class Done:
+class ResumeFile:
     """What a file of JSON lines holds."""
 
     clips: frozenset[str]
@@ -59,7 +59,7 @@ def skip_done(path: Path, *, as_json: bool) -> frozenset[str]:
     return done.clips
 
 
-def _read(path: Path) -> Done:
+def _read(path: Path) -> ResumeFile:
     clips: set[str] = set()
     strange = begin = end = 0
     unended = cut = False
@@ -76,10 +76,10 @@ def _read(path: Path) -> Done:
                 else:
                     clips.update(() if clip is None else (clip,))
     except FileNotFoundError:
-        return Done(frozenset())
+        return ResumeFile(frozenset())
     except OSError as error:
         raise DataError(f"--skip-done {path}", f"it cannot be read ({error.strerror})", _ADVICE) from error
-    return Done(frozenset(clips), strange, begin if unended else end, unended, cut)
+    return ResumeFile(frozenset(clips), strange, begin if unended else end, unended, cut)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -96,7 +96,7 @@ def _answered(line: bytes) -> str | None:
     return None if "error" in row else row["clip"]
 
 
-def _end_last_line(path: Path, done: Done) -> None:
+def _end_last_line(path: Path, done: ResumeFile) -> None:
     """Keep what will be appended from being one line with what is there."""
     if not done.cut:
         lines.data("")

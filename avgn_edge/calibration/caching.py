@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.engines.engine import OpensGraphs, Session
 
 
-class RememberedClip(ClipAround):
+class CachedClip(ClipAround):
     """A clip whose sound and frames are asked for once, whoever asks how often. Closing is left to the clip's owner."""
 
     def __init__(self, clip: Clip) -> None:
@@ -47,7 +47,7 @@ class RememberedClip(ClipAround):
         """Nothing: the clip is its owner's."""
 
 
-class RememberingSessions:
+class CachingSessions:
     """The sessions of a bundle for one clip: what its network has remembered of it, f_A and f_G, is computed once.
 
     What is heard is remembered as a whole, frames one by one: other runs glance at other sets of the same frames.
@@ -65,10 +65,10 @@ class RememberingSessions:
         known = self._known.get(graph)
         if known is None:
             return session
-        return _RememberingSession(session, known, per_item=self._network.role(graph).takes != "heard")
+        return _CachingSession(session, known, per_item=self._network.role(graph).takes != "heard")
 
 
-class _RememberingSession:
+class _CachingSession:
     def __init__(self, session: Session, known: dict[bytes, dict[str, Any]], *, per_item: bool) -> None:
         self._session, self._known, self._per_item = session, known, per_item
 

@@ -42,7 +42,7 @@ FEW: Final = 32
 """Frames that may be asked for. Of more, as of a whole film, most never are, and those on the way are not kept."""
 
 
-class Shot(NamedTuple):
+class FrameRequest(NamedTuple):
     """A frame that is wanted, and whether nothing after it in its group of pictures ever will be."""
 
     time_s: float
@@ -53,7 +53,7 @@ class Shot(NamedTuple):
     """Not asked for yet: decoded, and not converted."""
 
 
-class SideBySide:
+class DecoderPool:
     """The decoders of one video, opened by `another` as they are needed. Times are seconds of the file."""
 
     def __init__(
@@ -168,30 +168,32 @@ class SideBySide:
         for decoder in self._decoders:
             decoder.track.close()
 
-    def _shots(self, times_s: Sequence[float]) -> list[Shot]:
-        shots: list[Shot] = []
+    def _shots(self, times_s: Sequence[float]) -> list[FrameRequest]:
+        shots: list[FrameRequest] = []
         asked = set(times_s)
         for time_s in times_s:
             after_s = max(shots[-1].time_s if shots else 0.0, self.first.key_s(time_s))
             first, last = (bisect_left(self._wanted_s, end_s) for end_s in (after_s, time_s))
             between = self._wanted_s[first:last] if len(self._wanted_s) <= FEW else []
             before = tuple(one for one in between if one not in asked and one not in self._kept)
-            shots.append(Shot(time_s, self._is_alone(time_s), before))
+            shots.append(FrameRequest(time_s, self._is_alone(time_s), before))
         return shots
 
-    def _likely(self, times_s: Sequence[float], groups: Sequence[Sequence[Shot]]) -> list[Shot]:
+    def _likely(self, times_s: Sequence[float], groups: Sequence[Sequence[FrameRequest]]) -> list[FrameRequest]:
         """Return the first of `times_s` in other groups of pictures than `groups`: one for each decoder to spare."""
         taken = {self.first.key_s(group[0].time_s) for group in groups}
         spare = self._most - len(groups) if groups else 0
-        found: list[Shot] = []
+        found: list[FrameRequest] = []
         for time_s in times_s:
             key_s = self.first.key_s(time_s)
             if len(found) < spare and key_s not in taken and time_s not in self._kept:
                 taken.add(key_s)
-                found.append(Shot(time_s, self._is_alone(time_s), likely=True))
+                found.append(FrameRequest(time_s, self._is_alone(time_s), likely=True))
         return found
 
-    def _share(self, groups: deque[list[Shot]], count: int, found: dict[float, NDArray[np.uint8] | None]) -> None:
+    def _share(
+        self, groups: deque[list[FrameRequest]], count: int, found: dict[float, NDArray[np.uint8] | None]
+    ) -> None:
         """Let `count` decoders take the next group of pictures each, as long as there are any."""
 
         def decode(decoder: _Decoder | None) -> None:
@@ -235,7 +237,7 @@ class SideBySide:
         return following == len(self._wanted_s) or self.first.key_s(self._wanted_s[following]) > time_s
 
 
-def _next(groups: deque[list[Shot]]) -> list[Shot] | None:
+def _next(groups: deque[list[FrameRequest]]) -> list[FrameRequest] | None:
     """Take the next group, which another thread may have done since one looked."""
     try:
         return groups.popleft()
@@ -284,7 +286,11 @@ class _Decoder:
         return {time_s: self.converter.rgb(frame) for time_s, frame in frames.items()}
 
     def read(
-        self, shots: Sequence[Shot], found: dict[float, NDArray[np.uint8] | None], deadline: float | None, kept: _Kept
+        self,
+        shots: Sequence[FrameRequest],
+        found: dict[float, NDArray[np.uint8] | None],
+        deadline: float | None,
+        kept: _Kept,
     ) -> None:
         """Put the pixels of `shots` into `found`: those of the same frame are the same array.
 

@@ -10,7 +10,7 @@ import pytest
 from media_makers import VideoSpec, make_media, number_of
 
 from avgn_edge.errors import ClipError
-from avgn_edge.media import open_clip, side_by_side
+from avgn_edge.media import decoder_pool, open_clip
 from avgn_edge.media.limit import OutOfTime
 from avgn_edge.media.video import VideoTrack
 
@@ -20,7 +20,7 @@ DATA = {"mp4": make_media(MANY), "matroska": make_media(MANY, None, "matroska")}
 
 @pytest.fixture(autouse=True)
 def all_is_worth_it(monkeypatch):
-    monkeypatch.setattr(side_by_side, "WORTH_A_DECODER", 0)
+    monkeypatch.setattr(decoder_pool, "WORTH_A_DECODER", 0)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_little_work_and_a_deadline_are_for_one_decoder(monkeypatch, threads):
     with open_clip(DATA["mp4"], decoders=2) as clip:
         clip.frames(range(16), deadline=float("inf"))
         assert threads == {threading.current_thread()}
-    monkeypatch.setattr(side_by_side, "WORTH_A_DECODER", 10**9)
+    monkeypatch.setattr(decoder_pool, "WORTH_A_DECODER", 10**9)
     with open_clip(DATA["mp4"], decoders=2) as clip:
         clip.frames(range(16))
         assert threads == {threading.current_thread()}
@@ -158,7 +158,7 @@ def test_damage_is_counted_wherever_it_is_met():
 
 
 def test_large_frames_are_for_one_decoder(monkeypatch, threads):
-    monkeypatch.setattr(side_by_side, "LARGEST_SHARED", MANY.size[0] * MANY.size[1] // 1_000 - 1)
+    monkeypatch.setattr(decoder_pool, "LARGEST_SHARED", MANY.size[0] * MANY.size[1] // 1_000 - 1)
     with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
         clip.frames(range(16))
         assert len(clip._video._decoders) == 1
@@ -167,13 +167,13 @@ def test_large_frames_are_for_one_decoder(monkeypatch, threads):
 
 def test_the_longest_way_is_begun_first(monkeypatch):
     begun = []
-    share = side_by_side.SideBySide._share
+    share = decoder_pool.DecoderPool._share
 
     def noted(self, groups, count, found):
         begun.extend(self.first.work([shot.time_s for shot in group]) for group in groups)
         share(self, groups, count, found)
 
-    monkeypatch.setattr(side_by_side.SideBySide, "_share", noted)
+    monkeypatch.setattr(decoder_pool.DecoderPool, "_share", noted)
     with open_clip(DATA["mp4"], decoders=2) as clip:
         clip.frames([1, 4, 5, 9, 14])
     assert len(set(begun)) > 1
@@ -185,7 +185,7 @@ def test_the_longest_way_is_begun_first(monkeypatch):
 
 def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_converted(together):
     with open_clip(DATA["mp4"], decoders=2) as clip:
-        clip.foresee([9, 13])
+        clip.hint([9, 13])
         clip.frames([3])
         assert (len(together), clip.conversions) == (2, 1)
         kept, decoded = set(clip._video._kept._frames), clip._video.decoded
@@ -199,7 +199,7 @@ def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_convert
 @pytest.mark.parametrize(("decoders", "deadline"), [(1, None), (2, float("inf"))])
 def test_nothing_more_is_decoded_by_one_decoder(decoders, deadline):
     with open_clip(DATA["mp4"], decoders=decoders) as clip, open_clip(DATA["mp4"], decoders=1) as plain:
-        clip.foresee([9, 13])
+        clip.hint([9, 13])
         clip.frames([3], deadline)
         plain.frames([3])
         assert clip._video.decoded == plain._video.decoded
@@ -208,17 +208,17 @@ def test_nothing_more_is_decoded_by_one_decoder(decoders, deadline):
 
 def test_what_is_likely_next_may_be_anything_that_may_be_asked_for():
     with open_clip(DATA["mp4"], decoders=4) as clip:
-        clip.foresee([3, 3, 4, 15, 0])  # asked for already, the same group of pictures, and others
+        clip.hint([3, 3, 4, 15, 0])  # asked for already, the same group of pictures, and others
         clip.frames([3])
         assert number_of(clip.frames([3])[0]) == MANY.shown_at(clip.moments[3].time_s)
-        clip.foresee(range(16))
+        clip.hint(range(16))
         numbers = [number_of(pixels) for pixels in clip.frames(range(16))]
         assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
 
 
 def test_a_likely_frame_that_does_not_decode_is_whoever_asks_for_its_error(broken_end):
     with open_clip(DATA["mp4"], decoders=2) as clip:
-        clip.foresee([12])
+        clip.hint([12])
         clip.frames([3])
         with pytest.raises(ClipError, match="broken"):
             clip.frames([12])
