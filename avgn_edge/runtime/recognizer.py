@@ -87,11 +87,23 @@ class Recognizer:
         threads: int | None = None,
         hwaccel: str = "none",
     ) -> Self:
-        """Open a bundle (None: the packaged one) on a device.
+        """Open a bundle on a device.
 
-        `threads` is the number of CPU threads (None: the cores this process may use); `hwaccel` what decodes video:
-        "none" is the CPU, and the rest is as `open_clip` has it. BundleError for a bundle that cannot be trusted or
-        does not fit together, DeviceError for a device or a precision that cannot be used.
+        Args:
+            bundle: A bundle's folder, or an opened one; None is the packaged one.
+            device: "auto", "cpu", "cuda[:N]", "tensorrt[:N]" or "openvino[:CPU|GPU|NPU|AUTO]". One that is named is
+                used, or it is an error.
+            precision: "auto", "fp32", "fp16" or "int8", of those that the bundle holds.
+            threads: CPU threads; None is as many as the cores that this process may use.
+            hwaccel: What decodes video: "none" is the CPU, "auto" whatever works, or a device that FFmpeg knows.
+
+        Returns:
+            The recognizer, to be closed: it is a context manager.
+
+        Raises:
+            BundleError: The bundle cannot be trusted, or does not fit together.
+            DeviceError: The device or the precision cannot be used.
+            ArgumentError: An argument is of a wrong type.
         """
         if not isinstance(hwaccel, str):
             raise ArgumentError(f"hwaccel={shown(hwaccel)}", "it is not text", "give none, auto, or a device's name")
@@ -134,14 +146,30 @@ class Recognizer:
         exit_risk: float | None = None,
         average: str | Budget | None = None,
     ) -> Result:
-        """Classify a clip: a path, the bytes of a file, a binary file object, or an opened `Clip`.
+        """Classify a clip.
 
-        `budget` as on the command line, such as "6gflops" or "80ms"; `top` how many classes to list; `sampling` "cheap"
-        takes of each moment the frame that is cheapest to decode, "centre" the one in its middle; `glances` is T_G and
-        `looks` is k, the bundle's own by default. Of a calibrated bundle, `exit_risk` is the share of clips in which
-        stopping early may change the answer, and `average` the compute to spend on a clip in the mean, such as
-        "1gflops". ClipError for a clip that cannot be read or gives no finite numbers, BudgetError for a budget that
-        buys nothing, ArgumentError for an option of a wrong type or out of range.
+        Args:
+            source: A path, the bytes of a file, a binary file object, or an opened `Clip`, which stays open.
+            budget: The most that the clip may cost, as on the command line: "6gflops", "250mflops", "80ms", "1.5s" or
+                "none". GFLOPs are 10^9 multiply-accumulates, and are never exceeded; times include decoding.
+            top: How many classes to list, 1 or more.
+            sampling: Which frame of each moment is taken: "cheap" is the one that is cheapest to decode, "centre" the
+                one in its middle.
+            glances: T_G, how many moments to glance at, 0 to all of them; None is the bundle's own.
+            looks: k, how many moments to look at closely at the most, 1 to all of them; None is the bundle's own.
+            exit_risk: The share of clips, 0 or more and less than 1, in which stopping early may change the answer;
+                for a calibrated bundle.
+            average: The compute to spend on a clip in the mean, such as "1gflops"; for a calibrated bundle.
+
+        Returns:
+            The answer, with what it cost, where was looked, and why it ended.
+
+        Raises:
+            ClipError: The clip cannot be read, or gives no finite numbers.
+            BudgetError: The budget cannot be read, or buys no answer.
+            BundleError: What is asked for needs a calibrated bundle.
+            DeviceError: The device failed.
+            ArgumentError: An option is of a wrong type or out of range, or the recognizer is closed.
         """
         options = Options.of(
             budget,
@@ -166,9 +194,25 @@ class Recognizer:
         exit_risk: float | None = None,
         average: str | Budget | None = None,
     ) -> Iterator[Result]:
-        """As `classify`, yielding the answer after each step; the last has its `exit` set.
+        """Classify a clip, and yield the answer after each step.
 
         What is asked is checked at once; the clip is opened, and a time budget begins, with the first step.
+
+        Args:
+            source: As for `classify`, and so are the others.
+            budget: As for `classify`.
+            top: As for `classify`.
+            sampling: As for `classify`.
+            glances: As for `classify`.
+            looks: As for `classify`.
+            exit_risk: As for `classify`.
+            average: As for `classify`.
+
+        Yields:
+            The answer so far: `exit` is None while it goes on, and set in the last one.
+
+        Raises:
+            ClipError: As `classify`, and so are the others: BudgetError, BundleError, DeviceError, ArgumentError.
         """
         options = Options.of(
             budget,
@@ -182,20 +226,51 @@ class Recognizer:
         return self.answers(source, options)
 
     def answer(self, source: Source, options: Options) -> Result:
-        """As `classify`, with options that were read before: of many clips, once for all of them."""
+        """Classify a clip with options that were read before: of many clips, once for all of them.
+
+        Args:
+            source: As for `classify`.
+            options: Of `Options.of`, which takes what `classify` does.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ClipError: As `classify`, and so are the others: BudgetError, BundleError, DeviceError, ArgumentError.
+        """
         _check_source(source)
         (answer,) = self._run(source, self.strategy(options), self._open_sessions(), last_only=True)
         return answer
 
     def answers(self, source: Source, options: Options) -> Iterator[Result]:
-        """As `steps`, with options that were read before."""
+        """Classify a clip with options that were read before, and yield the answer after each step.
+
+        Args:
+            source: As for `classify`.
+            options: Of `Options.of`.
+
+        Yields:
+            As `steps`.
+
+        Raises:
+            ClipError: As `classify`, and so are the others: BudgetError, BundleError, DeviceError, ArgumentError.
+        """
         _check_source(source)
         return self._run(source, self.strategy(options), self._open_sessions())
 
     def strategy(self, options: Options) -> Strategy:
-        """What options come to; an error for those that cannot be met, before any clip is read.
+        """Resolve options with this bundle and precision: an error comes before any clip is read.
 
-        ArgumentError, BudgetError and BundleError as `avgn_edge.runtime.strategy.strategy` raises them.
+        Args:
+            options: Of `Options.of`.
+
+        Returns:
+            What each clip is gone about with, and notes of what a user should know.
+
+        Raises:
+            ArgumentError: There are more glances or looks than moments.
+            BudgetError: The budget does not cover listening, or the options contradict each other.
+            BundleError: What is asked for needs a calibrated bundle.
         """
         from avgn_edge.runtime.strategy import strategy  # noqa: PLC0415
 
@@ -269,10 +344,27 @@ class Recognizer:
     ) -> Result:
         """Classify what a program's own camera and microphone gave.
 
-        `frames` uint8 [n, H, W, 3], RGB, upright; `waveform` at `sample_rate` Hz, [samples], [samples, channels], or
-        [channels, samples] where the shape leaves no doubt; `times` seconds at which each frame is first shown, from
-        the waveform's first sample on. The options are those of `classify`; `sampling` changes nothing, for no frame in
-        memory is cheaper than another. ClipError for arrays that are no clip.
+        Args:
+            frames: uint8 [n, H, W, 3], RGB, upright; None without pictures.
+            waveform: [samples], [samples, channels], or [channels, samples] where the shape leaves no doubt: floats
+                ±1, or integers of full scale; None without sound.
+            sample_rate: Of the waveform, in Hz.
+            times: Seconds at which each frame is first shown, from the waveform's first sample on, never falling; None
+                spreads them evenly.
+            budget: As for `classify`, and so are the others; `sampling` changes nothing, for no frame in memory is
+                cheaper than another.
+            top: As for `classify`.
+            sampling: As for `classify`.
+            glances: As for `classify`.
+            looks: As for `classify`.
+            exit_risk: As for `classify`.
+            average: As for `classify`.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ClipError: The arrays are no clip; the others as `classify`.
         """
         options = Options.of(
             budget,
@@ -302,9 +394,19 @@ class Recognizer:
     ) -> Stream:
         """Watch a stream: frames and samples in as they come, an answer for each moment and events out.
 
-        `budget` is by the second, such as "1gflops" or "50ms"; `every_s` the seconds from moment to moment (None: 0.6);
-        `epoch_s` what second 0 of the stream is in seconds since 1970, for events in UTC. BudgetError for a budget that
-        does not cover listening.
+        Args:
+            budget: What a second of the stream may cost, such as "1gflops" or "50ms"; None is no limit.
+            every_s: Seconds from moment to moment, 0.05 to 60; None is 0.6.
+            top: How many classes to list.
+            events: When a class begins and ends; None is the default.
+            epoch_s: What second 0 of the stream is in seconds since 1970, for events in UTC; None for one not live.
+
+        Returns:
+            The stream: push frames and sound into it.
+
+        Raises:
+            BudgetError: The budget does not cover listening, or `every_s` is out of range.
+            ArgumentError: An argument is of a wrong type.
         """
         from avgn_edge.streaming.events import EventSettings  # noqa: PLC0415 - imports PyAV
         from avgn_edge.streaming.settings import EVERY_S, StreamSettings  # noqa: PLC0415
@@ -334,10 +436,23 @@ class Recognizer:
         settings: HighlightSettings | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Highlights:
-        """Find the salient segments of a long video, the `top` best: see `avgn_edge.highlights.find`.
+        """Find the salient segments of a long video.
 
-        `settings` are `avgn_edge.highlights.HighlightSettings`; `progress` is told how many of how many moments are
-        done. Errors as `classify` has them.
+        Args:
+            source: A path, the bytes of a file, or a binary file object.
+            budget: Of compute, for the whole video, such as "90gflops"; None is a share of glancing at one frame a
+                second, and "none" no limit.
+            top: How many segments, the best ones, 1 or more.
+            settings: `avgn_edge.highlights.HighlightSettings`; None is the default.
+            progress: Told how many of how many moments are done.
+
+        Returns:
+            The segments, the best first, and what is known of every moment.
+
+        Raises:
+            ClipError: The video cannot be read.
+            BudgetError: The budget is of time, or does not reach the first saliency.
+            ArgumentError: An argument is of a wrong type.
         """
         from avgn_edge.highlights import HighlightSettings, find  # noqa: PLC0415 - imports PyAV
 
