@@ -9,8 +9,9 @@ import numpy as np
 from network_makers import FakeBundle, FakeEngine, fake_manifest
 
 from avgn_edge.evaluation.row import Row
+from avgn_edge.runtime.moment_report import MomentReport
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
+from avgn_edge.runtime.result import BudgetReport, ClassScore, Result, Timing
 
 COST = {
     "audio_encoder": (0, 1_000_000),  # 16 MFLOPs a clip

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, check_label, split_name
+from avgn_edge.datasets.data_set import DataSet
+from avgn_edge.datasets.labelled_clip import LabelledClip, check_label, split_name
 from avgn_edge.datasets.media_files import media_files
 from avgn_edge.errors import DataError
 from avgn_edge.media.suffixes import VIDEO

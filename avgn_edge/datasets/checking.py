@@ -14,7 +14,8 @@ from avgn_edge.process_pool import map_in_processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip
+    from avgn_edge.datasets.data_set import DataSet
+    from avgn_edge.datasets.labelled_clip import LabelledClip
 
 MOST_UNREADABLE: Final = 0.1
 FEWEST_OF_CLASS: Final = 5

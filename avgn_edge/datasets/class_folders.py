@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avgn_edge.datasets.labelled_clips import SPLITS, DataSet, LabelledClip, check_label, split_name
+from avgn_edge.datasets.data_set import DataSet
+from avgn_edge.datasets.labelled_clip import SPLITS, LabelledClip, check_label, split_name
 from avgn_edge.datasets.media_files import media_files
 from avgn_edge.errors import DataError
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from avgn_edge.datasets.labelled_clips import DataSet, LabelledClip, check_label, split_name
+from avgn_edge.datasets.data_set import DataSet
+from avgn_edge.datasets.labelled_clip import LabelledClip, check_label, split_name
 from avgn_edge.errors import DataError
 
 COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"

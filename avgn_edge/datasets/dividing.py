@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from avgn_edge.datasets.labelled_clips import LabelledClip
+    from avgn_edge.datasets.labelled_clip import LabelledClip
 
 
 def divided(clips: Iterable[LabelledClip], fraction: float, seed: int) -> frozenset[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from avgn_edge.datasets.activitynet import read_activitynet
 from avgn_edge.datasets.class_folders import read_class_folders
 from avgn_edge.datasets.csv_table import read_csv
-from avgn_edge.datasets.labelled_clips import DataSet
+from avgn_edge.datasets.data_set import DataSet
 from avgn_edge.errors import DataError
 
 TABLE = "labels.csv"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from avgn_edge.errors import DataError
-from avgn_edge.runtime.result import MomentReport, Result
+from avgn_edge.runtime.moment_report import MomentReport
+from avgn_edge.runtime.result import Result
 
 BoxOfPixels = tuple[float, float, float, float]
 """x, y, width, height, in pixels of the source frame."""

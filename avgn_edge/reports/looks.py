@@ -9,7 +9,7 @@ from avgn_edge.reports.pictures import jpeg
 
 if TYPE_CHECKING:
     from avgn_edge.reports.record import Record
-    from avgn_edge.runtime.result import MomentReport
+    from avgn_edge.runtime.moment_report import MomentReport
 
 Box = tuple[float, float, float, float]
 GLANCE_PIXELS = 144

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.moments import Moment
     from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.moment_report import MomentReport
     from avgn_edge.runtime.options import Options
     from avgn_edge.runtime.recognizer import Recognizer
-    from avgn_edge.runtime.result import MomentReport, Result
+    from avgn_edge.runtime.result import Result
 
 Kind = Literal["listened", "glanced", "looked", "began"]
 

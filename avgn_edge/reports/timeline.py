@@ -14,7 +14,7 @@ from avgn_edge.reports.pictures import palette_png
 if TYPE_CHECKING:
     from avgn_edge.media.moments import Moment
     from avgn_edge.reports.record import Record
-    from avgn_edge.runtime.result import MomentReport
+    from avgn_edge.runtime.moment_report import MomentReport
 
 WINDOW_S: Final = WINDOW_SAMPLES / SAMPLE_RATE
 COLUMNS: Final = 1_200

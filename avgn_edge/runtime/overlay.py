@@ -14,12 +14,12 @@ from avgn_edge.errors import ClipError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from avgn_edge.media.moments import Moment
-    from avgn_edge.runtime.result import MomentReport, Result
+    from avgn_edge.runtime.moment_report import MomentReport
 
 COLOUR: Final = (232, 89, 12)
 EDGE: Final = (255, 255, 255)
@@ -58,15 +58,17 @@ class Overlay:
     """uint8 [h, w, 3]: what lies in the box, without the line, at whole pixels. The network saw it as a square."""
 
 
-def overlay(result: Result, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures) -> tuple[Overlay, ...]:
-    """Decode the frames that `result` was got by looking at, and draw the boxes: one a look, in their order.
+def overlay(
+    name: str, moments: Iterable[MomentReport], source: str | os.PathLike[str] | bytes | BinaryIO | Pictures
+) -> tuple[Overlay, ...]:
+    """Decode the frames that were looked at, and draw the boxes: one a look, in their order; `name` is the clip's.
 
     See `Result.overlay`.
     """
-    looked = sorted((moment for moment in result.moments if moment.box is not None), key=lambda moment: moment.time_s)
+    looked = sorted((moment for moment in moments if moment.box is not None), key=lambda moment: moment.time_s)
     if not looked:
         return ()
-    opened, indices = _opened(result, source, looked)
+    opened, indices = _opened(name, source, looked)
     with opened as clip:
         drawn = [_drawn(moment, clip.picture(index)) for moment, index in zip(looked, indices, strict=True)]
     return tuple(sorted(drawn, key=lambda one: one.rank))
@@ -86,7 +88,7 @@ def draw_box(frame: NDArray[np.uint8], box: tuple[float, float, float, float]) -
 
 
 def _opened(
-    result: Result, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures, looked: Sequence[MomentReport]
+    name: str, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures, looked: Sequence[MomentReport]
 ) -> tuple[AbstractContextManager[Pictures], Sequence[int]]:
     """The clip to take pictures from, to be left open if it is the caller's, and the moments' places in it."""
     if isinstance(source, Pictures):
@@ -95,7 +97,7 @@ def _opened(
                 moment.index >= len(source.moments)
                 or abs(source.moments[moment.index].time_s - moment.time_s) > _SAME_S
             ):
-                why = f"its moments are not those of the result for {result.clip}"
+                why = f"its moments are not those of the result for {name}"
                 raise ClipError(getattr(source, "name", "clip"), why, "give the clip that was classified")
         return nullcontext(source), [moment.index for moment in looked]
     from avgn_edge.media.opening import open_clip  # noqa: PLC0415 - imports PyAV

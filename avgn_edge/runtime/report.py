@@ -12,9 +12,10 @@ from avgn_edge.media.clip import Clip
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN, Ledger
 from avgn_edge.runtime.loop import Told
+from avgn_edge.runtime.moment_report import MomentReport
 from avgn_edge.runtime.moments_table import MomentsTable
 from avgn_edge.runtime.options import Options
-from avgn_edge.runtime.result import BudgetReport, ClassScore, MomentReport, Result, Timing
+from avgn_edge.runtime.result import BudgetReport, ClassScore, Result, Timing
 
 
 def report(

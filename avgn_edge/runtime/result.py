@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.runtime.ledger import Run
+from avgn_edge.runtime.moment_report import MomentReport
 
 if TYPE_CHECKING:
     import os
@@ -47,24 +48,6 @@ class BudgetReport:
         """The JSON form."""
         names = ("asked", "spent_gflops", "glance", "looks")
         return {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True)
-class MomentReport:
-    """One of the moments of a clip."""
-
-    index: int
-    time_s: float
-    saliency: float | None
-    """s_t; None where the budget did not reach AV-TeST."""
-    glanced: bool
-    rank: int | None
-    """0 for the first look, 1 for the second …; None without a look."""
-    box: tuple[float, float, float, float] | None
-    """x, y, width, height of the patch, in pixels of the source frame as displayed; None without a look."""
-    label: str | None
-    """What this moment says by itself: p'_t after a look (Eq. 11), FC^G after a glance, None without either."""
-    score: float | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +107,7 @@ class Result:
         """
         from avgn_edge.runtime.overlay import overlay  # noqa: PLC0415 - a result that is not drawn needs none of it
 
-        return overlay(self, source)
+        return overlay(self.clip, self.moments, source)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

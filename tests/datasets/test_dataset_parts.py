@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from avgn_edge.datasets import DataSet, LabelledClip
-from avgn_edge.datasets.labelled_clips import split_name
+from avgn_edge.datasets.labelled_clip import split_name
 from avgn_edge.errors import DataError
 
 SOURCE = Path("set.csv")
