@@ -80,20 +80,9 @@ class Architecture:
         """The role of a graph; KeyError for no graph of this network."""
         return {role.name: role for role in self.graphs}[graph]
 
-    def load_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
-        """Import the class of the policy for clips."""
-        return _load(self.policy)
 
-    def load_stream_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
-        """Import the class of the policy for streams."""
-        return _load(self.stream_policy)
-
-    def load_highlight_policy(self) -> Any:  # noqa: ANN401 - a class of the network's own
-        """Import the class of the policy for long videos."""
-        return _load(self.highlight_policy)
-
-
-def _load(place: str) -> Any:  # noqa: ANN401
+def load(place: str) -> Any:  # noqa: ANN401 - a class or a function of a network's own
+    """Import what a network names as module:name."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 

@@ -234,9 +234,14 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def network(self) -> Architecture:
+        """What the network of this name is."""
+        return architecture(self.architecture)
+
+    @property
     def graph_names(self) -> tuple[str, ...]:
-        """The architecture's graphs, those needed first in front."""
-        return architecture(self.architecture).names
+        """The network's graphs, those needed first in front."""
+        return self.network.names
 
     def graph_file(self, precision: str, graph: str, variant: str = "u8s8") -> GraphFile | None:
         """The file of a graph for what computes it; None for an INT8 variant that the bundle does not hold."""
@@ -367,7 +372,7 @@ def _check_together(manifest: Manifest) -> None:
         for at, point in enumerate(manifest.operating_points)
         if point.thresholds is not None
     ]
-    most = architecture(manifest.architecture).steps(preprocessing.moments)
+    most = manifest.network.steps(preprocessing.moments)
     for path, values in steps:
         if len(values) > most:
             check.refuse(path, f"{len(values)} steps, where a clip has {most} at most")

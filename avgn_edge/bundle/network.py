@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def check_described(real: Signature, described: GraphFile, name: str) -> None:
 
 def check_network(manifest: Manifest, path: Path) -> None:
     """BundleError where the declared graphs are not those of a network of the manifest's labels and settings."""
-    expected = architecture(manifest.architecture).signatures(manifest)
+    expected = manifest.network.signatures(manifest)
     folders = {**manifest.graphs, **{f"int8-{name}": files for name, files in manifest.int8_variants.items()}}
     for folder, files in folders.items():
         known: dict[str, int | str] = {}

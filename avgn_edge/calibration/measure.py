@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.calibration.caching import CachedClip, CachingSessions
 from avgn_edge.calibration.judge import Mixed
@@ -62,7 +61,7 @@ def measure(
     wanted = dict.fromkeys((*precisions, *(["fp32"] if alone else []), *(precision for precision, _ in alone)))
     sessions = {precision: Sessions(bundle, engine, precision) for precision in wanted}
     manifest = bundle.manifest
-    own, network = manifest.settings.glances, architecture(manifest.architecture)
+    own, network = manifest.settings.glances, manifest.network
     read: list[int] = []
     rows: dict[str, list[Mapping[int, Row]]] = {precision: [] for precision in precisions}
     mixed: dict[tuple[str, str], list[Row]] = {pair: [] for pair in alone}

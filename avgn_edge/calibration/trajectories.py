@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.architecture import load
 from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings
 from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import Budget
@@ -114,13 +114,13 @@ def gather(rows: Sequence[Row], glances: int, task: str) -> Trajectories:
 
 
 def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) -> Row:
-    network, looks = architecture(manifest.architecture), manifest.settings.looks
+    network, looks = manifest.network, manifest.settings.looks
     steps = network.steps(looks)
     scores = np.zeros((steps, len(manifest.labels)), dtype=np.float32)
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
     ledger = Ledger(Budget(), manifest.cost, LatencyModel())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
-    policy = network.load_policy()(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
+    policy = load(network.policy)(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
     seen: MomentsTable = policy.seen
     for told in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
         if told.step is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.architecture import architecture, load
 from avgn_edge.bundle.manifest import NetworkSettings, Preprocessing
 from avgn_edge.errors import BundleError
 
@@ -53,11 +52,11 @@ def read_network(checkpoint: Path) -> TrainedNetwork:
     """
     name = _architecture_of(checkpoint)
     try:
-        module, _, function = architecture(name).checkpoints.partition(":")
+        network = architecture(name)
     except KeyError:
         what = f"cannot read checkpoint {checkpoint}"
         raise BundleError(what, f"no network is called {name[:40]!r}", "install the package that has it") from None
-    read: Callable[[Path], TrainedNetwork] = getattr(import_module(module), function)
+    read: Callable[[Path], TrainedNetwork] = load(network.checkpoints)
     return read(checkpoint)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from avgn_edge.arguments import instance, refuse, whole
-from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.architecture import load
 from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.highlights.choosing import interesting, spread
 from avgn_edge.highlights.evidence import answers, scores
@@ -21,7 +21,7 @@ from avgn_edge.highlights.settings import HighlightSettings
 from avgn_edge.highlights.source import Video
 from avgn_edge.highlights.track import Track, moment_times
 from avgn_edge.runtime.budget import Budget, smallest
-from avgn_edge.runtime.ledger import DECODE, Run
+from avgn_edge.runtime.ledger import DECODE, Ledger, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from avgn_edge.highlights.source import VideoSource
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.graphs import Floats
-    from avgn_edge.runtime.ledger import Ledger
     from avgn_edge.runtime.recognizer import Recognizer
 
 TOP: Final = 5
@@ -73,7 +72,7 @@ def find(
         raise ClipError(video.name, "it has no duration", "give a video or a sound, not a picture")
     manifest = recognizer.manifest
     times_s = moment_times(video.duration_s, settings.spacing_s, manifest.preprocessing.moments)
-    make: type[HighlightPolicy] = architecture(manifest.architecture).load_highlight_policy()
+    make: type[HighlightPolicy] = load(manifest.network.highlight_policy)
     prices = _Prices.of(make, manifest)
     limit = _limit(asked, video, prices, settings, len(times_s), manifest.preprocessing.moments)
     runner, ledger = recognizer.account(limit)
@@ -219,9 +218,7 @@ class _Prices:
 
     @classmethod
     def of(cls, policy: type[HighlightPolicy], manifest: Manifest) -> _Prices:
-        def price(*runs: Run) -> int:
-            return sum(manifest.cost[run.graph].macs(run.items) for run in runs)
-
+        price = Ledger(Budget(), manifest.cost, None).price
         return cls(price(policy.listening), price(policy.glancing), price(*policy.scoring))
 
 

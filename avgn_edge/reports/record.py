@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.reports.recording import RecordingClip
 from avgn_edge.runtime.front_end import frame_geometry
@@ -91,7 +90,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
     The clip is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
     """
     manifest = recognizer.manifest
-    network = architecture(manifest.architecture)
+    network = manifest.network
     with RecordingClip(open_it) as clip:
         steps: list[Step] = []
         result: Result | None = None

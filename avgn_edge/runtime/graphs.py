@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.cores import usable_cores
 from avgn_edge.errors import ClipError, DeviceError
@@ -31,7 +30,7 @@ class Sessions:
         self._cores = threads or usable_cores()
         self._engine = engine
         self._precision = precision
-        self._listener = architecture(bundle.manifest.architecture).listener
+        self._listener = bundle.manifest.network.listener
         self._opened: dict[str, Session] = {}
         self._locks = {graph: threading.Lock() for graph in bundle.manifest.graph_names}
         self._ahead = threading.Lock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.runtime import profile
 from avgn_edge.runtime.graphs import Sessions
@@ -19,6 +18,6 @@ def look_milliseconds(manifest: Manifest, sessions: Sessions, precision: str) ->
     The median of a few, after one that opens what is not open. DeviceError and BundleError as the engine raises them.
     """
     graphs = manifest.graphs[precision]
-    look = [Run(graph) for graph in architecture(manifest.architecture).look]
+    look = [Run(graph) for graph in manifest.network.look]
     profile.alone(sessions, graphs, look)
     return 1e3 * statistics.median(profile.alone(sessions, graphs, look) for _ in range(RUNS))

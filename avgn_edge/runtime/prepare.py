@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.runtime.profile import made_inputs
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class PreparedGraph:
 def prepare(bundle: Bundle, engine: Engine, precision: str) -> Iterator[PreparedGraph]:
     """Prepare each graph for the numbers of items that clips use; DeviceError or BundleError for one that fails."""
     moments, settings = bundle.manifest.preprocessing.moments, bundle.manifest.settings
-    for role in architecture(bundle.manifest.architecture).graphs:
+    for role in bundle.manifest.network.graphs:
         graph = role.name
         several = {"one": 1, "heard": moments, "glanced": settings.glances, "looked": settings.looks}[role.takes]
         path = bundle.graph_bytes_path(precision, graph, engine.int8_variant)

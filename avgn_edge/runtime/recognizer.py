@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from avgn_edge.arguments import shown
-from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.architecture import load
 from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
@@ -291,7 +291,7 @@ class Recognizer:
         from avgn_edge.runtime.report import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
 
-        make = architecture(self.manifest.architecture).load_policy()
+        make = load(self.manifest.network.policy)
         if timed:
             sessions.measure(self._pace)
             self._media.warm(self._pace)

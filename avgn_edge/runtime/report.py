@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avgn_edge.bundle.architecture import Architecture, architecture
+from avgn_edge.bundle.architecture import Architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.errors import ClipError
 from avgn_edge.media.ahead import AheadClip
@@ -49,7 +49,7 @@ def report(
         ),
         exit=told.exit,
         moments=_moments(clip, seen, manifest),
-        timing_ms=_timing(ledger, architecture(manifest.architecture)),
+        timing_ms=_timing(ledger, manifest.network),
         device=device,
         precision=precision,
         model=manifest.name,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge.arguments import whole
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.errors import BudgetError, BundleError
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DELTA, ExitRules
@@ -54,7 +53,7 @@ def strategy(manifest: Manifest, precision: str, options: Options) -> Strategy:
     glances = own.glances if options.glances is None else whole("glances", options.glances, 0, moments)
     looks = own.looks if options.looks is None else whole("looks", options.looks, 1, moments)
     budget, risk = options.budget, options.exit_risk
-    least = manifest.cost[architecture(manifest.architecture).listener].macs(moments)
+    least = manifest.cost[manifest.network.listener].macs(moments)
     if budget.macs is not None and budget.macs < least:
         why = "listening to a clip alone costs more"
         raise BudgetError(f"budget {budget.asked}", why, f"give at least {smallest(least)}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from avgn_edge.arguments import shown
-from avgn_edge.bundle.architecture import architecture
+from avgn_edge.bundle.architecture import load
 from avgn_edge.errors import ClipError
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.result import ClassScore
@@ -69,7 +69,7 @@ class Stream:
         given = manifest.preprocessing
         self._manifest, self._account, self._settings = manifest, account, settings
         self._window = Window(given.moments)
-        make = architecture(manifest.architecture).load_stream_policy()
+        make = load(manifest.network.stream_policy)
         self._policy: StreamPolicy = make(manifest, rules, self._window, settings.attention)
         self._bucket = Bucket(settings.budget, bucket_size(self._policy, account(settings.budget)[1], settings))
         self._finder = EventFinder(manifest.labels, settings.events, settings.epoch_s)

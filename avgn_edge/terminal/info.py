@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.bundle.architecture import architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DEFAULT_RISK
@@ -75,7 +74,7 @@ def _calibration(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _prices(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    network = architecture(manifest.architecture)
+    network = manifest.network
     listening = manifest.cost[network.listener].macs(manifest.preprocessing.moments)
     yield "listening", f"{gmacs(listening)} GFLOPs, so the smallest budget is {smallest(listening)}"
     for what, graphs in network.prices.items():

@@ -69,15 +69,13 @@ class AvgnPolicy:
         yield Offer((), self._say_glances, must=True)
         dropped = int(seen.glanced.sum()) < planned.glances
         first_look = (Run("saliency"), *look_runs(glanced=timed or bool(seen.glanced.all())))
-        if planned.looks == 0 or dropped or not self._ledger.affords(*first_look):
+        if planned.looks and not dropped:
+            yield Offer(first_look, self._score)
+        if seen.saliency is None:
             if not (seen.heard.any() or seen.glanced.any()):
                 # Out of time with nothing seen or heard: late, but an answer.
-                moment = self._senses.quickest(self._order[:1])
-                yield self._glance([moment])
+                yield self._glance(self._order[:1])
                 yield Offer((), self._say_glances, must=True)
-            return self._without_looks("budget")
-        yield Offer(first_look, self._score)
-        if seen.saliency is None:
             return self._without_looks("budget")
         cut = planned.glances < self._strategy.glances or planned.looks < self._strategy.looks
         most_salient = [int(moment) for moment in np.argsort(-seen.saliency, kind="stable")]
@@ -119,9 +117,7 @@ class AvgnPolicy:
         """The plan of this clip. One without sound needs at least one answer from its frames."""
         heard = int(self.seen.heard.sum())
         planned = self._plan(heard)
-        if self._ledger.timed:
-            return planned
-        if heard or planned.glances or planned.looks:
+        if self._ledger.timed or heard or planned.glances or planned.looks:
             return planned
         glance = (Run("global_encoder"),)
         first = glance if self._strategy.glances else (Run("saliency"), *look_runs(glanced=False))

@@ -37,7 +37,7 @@ class AvgnStream:
     """What AVGN runs on the moments of one stream, the window being the caller's; a `streaming.policy.StreamPolicy`."""
 
     def __init__(self, manifest: Manifest, rules: ExitRules, window: Window, attention: StreamAttention) -> None:
-        self._rules, self._policy, self._window = rules, attention, window
+        self._rules, self._attention, self._window = rules, attention, window
         self._settings, self._task = settings_of(manifest), manifest.task
         self._classes = len(manifest.labels)
 
@@ -85,7 +85,7 @@ class AvgnStream:
         """f_G on the newest frame, where that is worth it."""
         if slot.pixels is None or not ledger.affords(*GLANCE):
             return
-        if not self._policy.worth_glance(self._saliency(), fullness):
+        if not self._attention.worth_glance(self._saliency(), fullness):
             return
         slot.feature_map, visual, logits = graphs.glance(slot.pixels[np.newaxis])
         slot.visual, slot.glance_says = visual[0].copy(), probabilities(logits[0], self._task)
@@ -96,7 +96,7 @@ class AvgnStream:
         candidates = [at for at, slot in enumerate(self._window) if slot.feature_map is not None and slot.local is None]
         if not candidates or not ledger.affords(*LOOK, AMONG):
             return
-        at = self._policy.next_look(self._saliency(), candidates, fullness)
+        at = self._attention.next_look(self._saliency(), candidates, fullness)
         if at is None:
             return
         slot = self._window[at]
