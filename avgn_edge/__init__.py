@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from avgn_edge.lazy import lazily
+from avgn_edge._base.lazy import lazily
 
 # ONNX Runtime (on Linux from 1.29 on) makes a device id and sends telemetry unless this is set when it is imported, by
 # us or by PyTorch's exporter, here or in a process that is started; what it offers to call afterwards stops none of it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from avgn_edge.bundle.reader import Bundle
-    from avgn_edge.errors import (
+    from avgn_edge._base.errors import (
         ArgumentError,
         AvgnEdgeError,
         BudgetError,
@@ -25,16 +24,16 @@ if TYPE_CHECKING:
         DataError,
         DeviceError,
     )
-    from avgn_edge.highlights.result import Highlights
-    from avgn_edge.media.arrays import ArrayClip
+    from avgn_edge.bundle.reader import Bundle
+    from avgn_edge.media.array_clip import ArrayClip
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.opening import open_clip
     from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.highlights.result import Highlights
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
-    from avgn_edge.streaming.events import Event, EventSettings
-    from avgn_edge.streaming.stream import Stream
-    from avgn_edge.streaming.update import StreamUpdate
+    from avgn_edge.runtime.stream.events import Event, EventSettings, StreamUpdate
+    from avgn_edge.runtime.stream.live_stream import Stream
 
 __version__ = "0.1.0"
 
@@ -62,18 +61,18 @@ __all__ = [
 
 _ERRORS = ("ArgumentError", "AvgnEdgeError", "BudgetError", "BundleError", "ClipError", "DataError", "DeviceError")
 _HOMES = {
-    **dict.fromkeys(_ERRORS, "errors"),
-    "ArrayClip": "media.arrays",
+    **dict.fromkeys(_ERRORS, "_base.errors"),
+    "ArrayClip": "media.array_clip",
     "Budget": "runtime.budget",
     "Bundle": "bundle.reader",
     "Clip": "media.clip",
-    "Event": "streaming.events",
-    "EventSettings": "streaming.events",
-    "Highlights": "highlights.result",
+    "Event": "runtime.stream.events",
+    "EventSettings": "runtime.stream.events",
+    "Highlights": "runtime.highlights.result",
     "Recognizer": "runtime.recognizer",
     "Result": "runtime.result",
-    "Stream": "streaming.stream",
-    "StreamUpdate": "streaming.update",
+    "Stream": "runtime.stream.live_stream",
+    "StreamUpdate": "runtime.stream.events",
     "open_clip": "media.opening",
 }
 

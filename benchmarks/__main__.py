@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from avgn_edge._base.atomic import write_text
+from avgn_edge._base.user_cache import user_cache
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.evaluation.plot import check_plot
-from avgn_edge.runtime.doctor import versions
-from avgn_edge.runtime.profile import processor
-from avgn_edge.user_cache import user_cache
-from avgn_edge.whole_file import write_text
+from avgn_edge.data.evaluation.plot import check_plot
+from avgn_edge.runtime.device_check import versions
+from avgn_edge.runtime.device_profile import processor
 from benchmarks import ffmpeg
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from avgn_edge.whole_file import whole
+from avgn_edge._base.atomic import whole
 from benchmarks.recording import Recording, recorded_sound
 from benchmarks.scenery import SOUND_RATE, Scenery, sound
 

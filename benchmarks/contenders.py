@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from avgn_edge.runtime.bench import ORCHESTRATION, bench
+from avgn_edge.runtime.device_profile import made_inputs
 from avgn_edge.runtime.options import Options
-from avgn_edge.runtime.profile import made_inputs
+from avgn_edge.runtime.timings import ORCHESTRATION, bench
 from benchmarks import plain
 from benchmarks.obvious import FRAMES, SOUND, Pipeline
 
 if TYPE_CHECKING:
-    from avgn_edge.runtime.graphs import Sessions
     from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
+    from avgn_edge.runtime.sessions import Sessions
 
 GRAPHS = "graphs"
 

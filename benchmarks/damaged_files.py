@@ -36,7 +36,7 @@ from typing import IO
 import numpy as np
 
 from avgn_edge import Recognizer
-from avgn_edge.errors import AvgnEdgeError
+from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge.media import open_clip
 
 FOLDERS = ("../shared/data/clips", "../shared/data/faults")

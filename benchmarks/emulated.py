@@ -29,9 +29,9 @@ from rich.table import Table
 
 from avgn_edge.bundle.manifest import TensorSpec
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.engines.select import open_engine
 from avgn_edge.runtime.recognizer import Recognizer
+from avgn_edge.runtime.sessions import Sessions
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "onnxruntime", "av", "soundfile", "typer", "rich")

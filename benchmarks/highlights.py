@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avgn_edge.evaluation.episodes import Found, compare
-from avgn_edge.highlights import Highlights, HighlightSettings, find
+from avgn_edge.data.evaluation.segments_found import Found, compare
+from avgn_edge.data.synth import Sources, clip_rng
+from avgn_edge.data.synth.clip_plan import CHANNELS
+from avgn_edge.data.synth.long import LongSettings, encode_long, long_truth, plan_long
+from avgn_edge.runtime.highlights import Highlights, HighlightSettings
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.synth import Sources, clip_rng
-from avgn_edge.synth.long import LongSettings, encode_long, long_truth, plan_long
-from avgn_edge.synth.plan import CHANNELS
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         print(f"{recognizer.manifest.name}, {recognizer.device.used}, {recognizer.precision}, {settings}")
         for name, truth in truths.items():
             started = time.perf_counter()
-            told = find(recognizer, given.folder / name, given.budget, top=given.top, settings=settings)
+            told = recognizer.highlights(given.folder / name, given.budget, top=given.top, settings=settings)
             seconds = time.perf_counter() - started
             episodes = truth["episodes"]
             found = compare(

@@ -19,16 +19,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import preset
+from avgn_edge.architectures.avgn.split import GRAPH_SPECS
 from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.calibration.quantise import Quantiser
 from avgn_edge.calibration.sensitivity import find_sensitive
-from avgn_edge.export.to_onnx import export_graph
+from avgn_edge.engines import probe
+from avgn_edge.engines.onnxruntime import QUANTISES_FLOATS
+from avgn_edge.export.onnx_graphs import export_graph
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.runtime.engines import vnni
-from avgn_edge.runtime.engines.ort import QUANTISES_FLOATS
 
 RANGES = 128
 """Photographs that ranges come from; others of the same half find the sensitive nodes."""
@@ -100,8 +100,8 @@ def answers(graph: bytes, frames: NDArray[np.uint8]) -> NDArray[np.intp]:
     """The best class of each frame."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    if vnni.saturates():
-        options.add_session_config_entry(*vnni.EXACT)
+    if probe.saturates():
+        options.add_session_config_entry(*probe.EXACT)
     session = ort.InferenceSession(
         graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[QUANTISES_FLOATS]
     )

@@ -22,9 +22,9 @@ from rich.table import Table
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.graphs import Sessions
-from avgn_edge.runtime.profile import made_inputs
+from avgn_edge.engines.select import open_engine
+from avgn_edge.runtime.device_profile import made_inputs
+from avgn_edge.runtime.sessions import Sessions
 
 PRECISIONS = ("fp32", "int8")
 WARM_UP = 2

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge._base.processes import usable_cores
 from avgn_edge.architectures.avgn.network.settings import Settings, preset
-from avgn_edge.cores import usable_cores
 from avgn_edge.media.logmel import FRAMES as FRAMES_OF_SOUND
 from avgn_edge.media.logmel import MEL_BANDS, SAMPLE_RATE, log_mel
-from avgn_edge.media.order import GLANCE_ORDER
+from avgn_edge.media.moments import GLANCE_ORDER
 from benchmarks import plain
 
 if TYPE_CHECKING:

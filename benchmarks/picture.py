@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avgn_edge._base.atomic import whole
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.evaluation.plot import FAINT, INK
-from avgn_edge.runtime.bench import STAGES, stage_name
-from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, OPEN
-from avgn_edge.whole_file import whole
+from avgn_edge.data.evaluation.plot import FAINT, INK
+from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, OPEN
+from avgn_edge.runtime.timings import STAGES, stage_name
 from benchmarks.report import WITHIN, ClipRows, Report, Row
 
 if TYPE_CHECKING:

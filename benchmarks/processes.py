@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avgn_edge.cores import usable_cores
+from avgn_edge._base.processes import usable_cores
 from benchmarks.ffmpeg import plain_environment
 from benchmarks.rounds import Spread
 

@@ -18,10 +18,10 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from avgn_edge.datasets import LabelledClip, read_dataset
+from avgn_edge.data.datasets import LabelledClip, read_dataset
 from avgn_edge.media import open_clip
-from avgn_edge.media.decode_plan import Span
 from avgn_edge.media.file_clip import FileClip
+from avgn_edge.media.frame_index import Span
 from avgn_edge.runtime.front_end import frame_geometry
 from avgn_edge.runtime.recognizer import Recognizer
 

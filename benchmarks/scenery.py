@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from avgn_edge.synth import own
-from avgn_edge.synth.resample import resample
+from avgn_edge.data.synth import own
+from avgn_edge.data.synth.sources import resample
 
 SCENE_S = 3.0
 NOISE = 2.5

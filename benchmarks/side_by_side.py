@@ -11,10 +11,10 @@ import av
 
 from avgn_edge.architectures.avgn.network.settings import Settings
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.cli.formatting import counted
+from avgn_edge.engines.select import open_engine
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.terminal.tables import counted
+from avgn_edge.runtime.sessions import Sessions
 from benchmarks.contenders import Contender, Floor, Measured, Obvious, Ours
 from benchmarks.obvious import Decoder, Pipeline, PyAV, TorchCodec, choose_threads, random_network
 from benchmarks.report import ClipRows, Row, median_stages

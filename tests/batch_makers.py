@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from avgn_edge.errors import BundleError, DeviceError
-from avgn_edge.terminal.job import Failure, Job
+from avgn_edge._base.errors import BundleError, DeviceError
+from avgn_edge.cli.runner import Failure, Job
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from network_makers import LABELS, REAL_COST, FakeBundle, FakeClip, ItemwiseEngi
 from numpy.typing import NDArray
 
 from avgn_edge.architectures.avgn.spec import ARCHITECTURE
-from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint
+from avgn_edge.bundle.calibration_tables import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.bundle.manifest import Manifest
-from avgn_edge.calibration.caching import CachedClip, CachingSessions
+from avgn_edge.calibration.comparison import CachedClip, CachingSessions
 from avgn_edge.calibration.trajectories import Row, Trajectories, answers, gather
-from avgn_edge.runtime.graphs import Sessions
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.result import Result
+from avgn_edge.runtime.sessions import Sessions
 
 
 def some_clip(seed: int) -> FakeClip:

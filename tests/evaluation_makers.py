@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from network_makers import FakeBundle, FakeEngine, fake_manifest
 
-from avgn_edge.evaluation.row import Row
-from avgn_edge.runtime.moment_report import MomentReport
+from avgn_edge.data.evaluation.row import Row
+from avgn_edge.runtime.moments_table import MomentReport
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.result import BudgetReport, ClassScore, Result, Timing
 

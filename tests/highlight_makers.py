@@ -8,7 +8,7 @@ import av
 import numpy as np
 from network_makers import FakeBundle, FakeEngine, fake_manifest
 
-from avgn_edge.highlights.result import Highlights, Segment, Spending, Timeline
+from avgn_edge.runtime.highlights.result import Highlights, Segment, Spending, Timeline
 from avgn_edge.runtime.recognizer import Recognizer
 
 LENGTH_S, FPS, RATE = 60, 5, 16_000

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avgn_edge.media.live.items import Piece
+from avgn_edge.media.live.connection import Piece
 
 
 class FakeClock:

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.architectures.avgn.spec import GRAPHS, AvgnSettings
-from avgn_edge.bundle.exits import ExitSettings
+from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.manifest import GraphCost, GraphFile, Manifest, TensorSpec
-from avgn_edge.media.arrays import ArrayClip
+from avgn_edge.engines.base import DeviceReport
+from avgn_edge.media.array_clip import ArrayClip
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.runtime.engines.engine import DeviceReport
-from avgn_edge.runtime.ledger import Ledger, Run
+from avgn_edge.runtime.budget import Ledger, Run
 
 LABELS = ("dog", "rain", "violin", "train", "zwölf ✓", "nothing")
 SECONDS, RATE = 16, 16_000

@@ -7,10 +7,10 @@ import torch
 from network_makers import LABELS, tiny_settings
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.training.batch import Batch
+from avgn_edge.training.batches import Batch
 from avgn_edge.training.monitor import Silent
 from avgn_edge.training.run import train
-from avgn_edge.training.settings import LearningRates, TrainingSettings
+from avgn_edge.training.training_settings import LearningRates, TrainingSettings
 
 SIDE = 64
 SETTINGS = TrainingSettings(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from avgn_edge import cores
+from avgn_edge._base import processes
 
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """Eight cores, no control group; the folders to put some into."""
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(cores, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(processes, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(processes, "OWN_CGROUPS", tmp_path / "own")
     return tmp_path
 
 
@@ -22,12 +22,12 @@ def write(path, text):
 
 
 def test_threads_default_to_the_cores_this_process_may_use(monkeypatch, machine):
-    assert cores.usable_cores() == 8
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
-    assert cores.usable_cores() == 3
-    monkeypatch.delattr(cores.os, "sched_getaffinity")
-    monkeypatch.setattr(cores.os, "cpu_count", lambda: None)
-    assert cores.usable_cores() == 1
+    assert processes.usable_cores() == 8
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
+    assert processes.usable_cores() == 3
+    monkeypatch.delattr(processes.os, "sched_getaffinity")
+    monkeypatch.setattr(processes.os, "cpu_count", lambda: None)
+    assert processes.usable_cores() == 1
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_threads_default_to_the_cores_this_process_may_use(monkeypatch, machine)
 def test_a_container_s_quota_bounds_them(machine, text, count):
     write(machine / "own", "0::/\n")
     write(machine / "cgroup" / "cpu.max", text + "\n")
-    assert cores.usable_cores() == count
+    assert processes.usable_cores() == count
 
 
 def test_the_tightest_of_the_groups_above_counts(machine):
     write(machine / "own", "1:name=systemd:/x\n0::/a/b\n")
     write(machine / "cgroup" / "a" / "b" / "cpu.max", "600000 100000")
     write(machine / "cgroup" / "a" / "cpu.max", "300000 100000")
-    assert cores.usable_cores() == 3
+    assert processes.usable_cores() == 3
 
 
 @pytest.mark.parametrize(("quota", "count"), [(-1, 8), (250000, 3), (100000, 1)])
@@ -61,4 +61,4 @@ def test_version_one_of_control_groups_is_read_too(machine, quota, count):
     write(machine / "own", "5:cpu,cpuacct:/docker/0f\n4:memory:/docker/0f\nbroken\n")
     write(machine / "cgroup" / "cpu,cpuacct" / "cpu.cfs_quota_us", f"{quota}\n")
     write(machine / "cgroup" / "cpu,cpuacct" / "cpu.cfs_period_us", "100000\n")
-    assert cores.usable_cores() == count
+    assert processes.usable_cores() == count

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from avgn_edge.errors import (
+from avgn_edge._base.errors import (
     AvgnEdgeError,
     BudgetError,
     BundleError,

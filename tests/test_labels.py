@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avgn_edge._base.errors import BundleError, DataError
+from avgn_edge._base.text import fault, fault_of_list
 from avgn_edge.architectures.avgn.network.settings import preset
 from avgn_edge.bundle.manifest import check_words
-from avgn_edge.datasets import DataSet, LabelledClip
-from avgn_edge.errors import BundleError, DataError
-from avgn_edge.labels import fault, fault_of_list
+from avgn_edge.data.datasets import DataSet, LabelledClip
 
 
 @pytest.mark.parametrize("label", ["dog", "1", "Trink Kaffee, schwarz", "犬", "a|b", '"big"', "x" * 200])

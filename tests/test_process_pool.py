@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from interruptions import await_end, children, signals_as_usual, started  # noqa: F401 - one is a fixture
 
-from avgn_edge.process_pool import map_in_processes
-from avgn_edge.signals import kept_from_children, obey_parent_alone
+from avgn_edge._base.processes import map_in_processes
+from avgn_edge._base.signals import kept_from_children, obey_parent_alone
 
 
 def signal_itself(number: int) -> int:
@@ -24,8 +24,8 @@ def signal_itself(number: int) -> int:
 
 SCRIPT = """
 import time
-from avgn_edge.process_pool import map_in_processes
-from avgn_edge.terminal.interruption import Interruptible
+from avgn_edge._base.processes import map_in_processes
+from avgn_edge.cli.console import Interruptible
 
 if __name__ == "__main__":
     try:

@@ -5,7 +5,7 @@ import signal
 
 from interruptions import signals_as_usual  # noqa: F401 - a fixture
 
-from avgn_edge.signals import Listening
+from avgn_edge._base.signals import Listening
 
 
 class Counting(Listening):

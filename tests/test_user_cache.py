@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avgn_edge.user_cache import trim, user_cache, writable_cache
+from avgn_edge._base.user_cache import trim, user_cache, writable_cache
 
 
 def test_the_cache_is_where_xdg_says(monkeypatch, tmp_path):

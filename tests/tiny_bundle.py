@@ -14,7 +14,7 @@ from pathlib import Path
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 from network_makers import LABELS, lively_model
 
-from avgn_edge.bundle.exits import ExitSettings
+from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import write_bundle
 
@@ -37,16 +37,16 @@ def write_clips(folder: Path) -> Path:
 
 def export_tiny(folder: Path, model=None):
     """Export the network, or one like it, without early exit."""
-    from avgn_edge.architectures.avgn.graphs import trained
-    from avgn_edge.export.export import export_bundle
+    from avgn_edge.architectures.avgn.split import trained
+    from avgn_edge.export.to_bundle import export_bundle
 
     return export_bundle(trained(model or lively_model()), folder, name="tiny", licence="CC0-1.0", confidence=None)
 
 
 def calibrate_tiny(bundle: Bundle, folder: Path, table: Path, precisions=("fp32", "fp16", "int8")):
     """Calibrate on the clips of `write_clips`, whatever INT8 loses: a random network has nothing to lose."""
-    from avgn_edge.calibration.calibrate import calibrate
-    from avgn_edge.datasets import read_dataset
+    from avgn_edge.calibration.procedure import calibrate
+    from avgn_edge.data.datasets import read_dataset
 
     return calibrate(bundle, folder, read_dataset(table), precisions=precisions, most_lost=1.0, threads=1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.errors import BundleError
+from avgn_edge._base.errors import BundleError
 
 _HEADS = ("classifier.", "fc.")
 

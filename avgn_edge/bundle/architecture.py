@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from avgn_edge.bundle.manifest import Manifest
-
     Expected = tuple[str, tuple[int | str, ...]]  # type and shape; a size that is a name is the same wherever it stands
     Signatures = Mapping[str, tuple[Mapping[str, Expected], Mapping[str, Expected]]]
 
@@ -49,8 +47,8 @@ class Architecture:
     """Those needed first in front."""
     settings: type[Any]
     """The class of its part of the manifest, a `bundle.manifest.NetworkSettings`."""
-    signatures: Callable[[Manifest], Signatures]
-    """Graph → its inputs and its outputs by name, for the sizes that a manifest gives."""
+    signatures: Callable[[Any], Signatures]
+    """From a `bundle.manifest.Manifest`: graph → its inputs and its outputs by name, for the sizes given there."""
     prices: Mapping[str, tuple[str, ...]]
     """What a person may want to know the price of, besides listening, and the graphs that it runs, once each."""
     look: tuple[str, ...]

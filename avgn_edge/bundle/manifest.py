@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from avgn_edge.bundle import _fields as check
+from avgn_edge._base.text import MOST as MOST_LABELS
+from avgn_edge._base.text import fault as label_fault
+from avgn_edge.bundle import fields as check
 from avgn_edge.bundle.architecture import architecture, known
-from avgn_edge.bundle.exits import ExitSettings, OperatingPoint
-from avgn_edge.labels import MOST as MOST_LABELS
-from avgn_edge.labels import fault as label_fault
-from avgn_edge.media.order import GLANCE_ORDER
+from avgn_edge.bundle.calibration_tables import ExitSettings, OperatingPoint
+from avgn_edge.media.moments import GLANCE_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

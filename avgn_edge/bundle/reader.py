@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avgn_edge.arguments import shown
+from avgn_edge._base.arguments import shown
+from avgn_edge._base.errors import BundleError
+from avgn_edge.bundle.consistency import check_described
 from avgn_edge.bundle.manifest import Manifest
-from avgn_edge.bundle.network import check_described
-from avgn_edge.bundle.scan import check_self_contained
-from avgn_edge.errors import BundleError
+from avgn_edge.bundle.onnx_scan import check_self_contained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.manifest import GraphFile, Manifest
 from avgn_edge.bundle.reader import MANIFEST_NAME, Bundle
-from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

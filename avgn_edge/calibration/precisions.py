@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from avgn_edge._base.errors import BundleError, ClipError
 from avgn_edge.bundle.manifest import INT8_VARIANTS, GraphFile
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
-from avgn_edge.calibration.activations import Activations
-from avgn_edge.calibration.half import to_half
-from avgn_edge.calibration.quantise import Inputs, Quantiser
-from avgn_edge.calibration.sensitivity import Sensitivity, find_sensitive
-from avgn_edge.datasets import LabelledClip
-from avgn_edge.errors import BundleError, ClipError
-from avgn_edge.evaluation.evaluate import open_labelled
-from avgn_edge.export.relative_error import relative_error
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines.engine import Session
-from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.calibration.quantise import Inputs, Quantiser, to_half
+from avgn_edge.calibration.sensitivity import Activations, Sensitivity, find_sensitive
+from avgn_edge.data.datasets import LabelledClip
+from avgn_edge.data.evaluation.measuring import open_labelled
+from avgn_edge.engines.base import Session
+from avgn_edge.engines.select import open_engine
+from avgn_edge.export.parity import relative_error
+from avgn_edge.runtime.sessions import Sessions
 
 DEVICE = "cpu"
 WATCHED = 4

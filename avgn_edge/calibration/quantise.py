@@ -1,29 +1,133 @@
-"""INT8 graphs: static quantisation with ONNX Runtime's quantiser, ranges from what a graph was really fed.
-
-One set of ranges makes every variant, because devices differ only in how they write the same numbers: `u8s8` has
-unsigned activations (x86 CPUs and OpenVINO), `s8s8` the same shifted to signed ones (ARM CPUs), and `symmetric` has
-zero points of 0 and biases in float (TensorRT). Weights are signed, with a scale for each channel, in all of them.
-
-Ranges are the smallest and the largest value seen: on the packaged bundle averaging them over clips costs 2 points of
-top-1, and percentiles (99.99) gain nothing.
-"""
+"""INT8 and half-precision graphs of a float32 graph."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import math
 import tempfile
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from avgn_edge._base.errors import BundleError, DataError, MissingExtraError
 from avgn_edge.bundle.manifest import INT8_VARIANTS
-from avgn_edge.calibration.preparing import Graph, compact, constant_sizes, prepare
-from avgn_edge.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import onnx
     from numpy.typing import NDArray
     from onnxruntime.quantization.calibrate import TensorsData
+
+
+Graph = bytes | Path
+"""An ONNX file, or what is in one."""
+
+
+def read_graph(graph: Graph) -> onnx.ModelProto:
+    """Parse an ONNX graph that has its weights inside; MissingExtraError without the package `onnx`."""
+    try:
+        import onnx  # noqa: PLC0415 - 0.1 s, and no part of a light installation
+    except ImportError as error:
+        raise MissingExtraError("INT8 and FP16", "onnx", "export") from error
+    return onnx.load_model_from_string(graph if isinstance(graph, bytes) else graph.read_bytes())
+
+
+def prepare(graph: Graph) -> onnx.ModelProto:
+    """Return the graph as ONNX Runtime's quantiser wants it: simplified, and with the shapes of its tensors.
+
+    Inputs and outputs stay as they are. Nodes have names, the same for the same graph.
+    """
+    import onnx  # noqa: PLC0415
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+
+    model = read_graph(graph)
+    _drop_unused_constants(model)  # ONNX Runtime would name each of them on stderr
+    with tempfile.TemporaryDirectory(prefix="avgn-edge-prepare-") as folder:
+        given, written = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
+        given.write_bytes(model.SerializeToString())
+        # ONNX's own inference finds every shape of our graphs; the symbolic one would need sympy.
+        quant_pre_process(str(given), str(written), skip_symbolic_shape=True)
+        prepared = onnx.load(written)
+    _drop_unused_constants(prepared)
+    return prepared
+
+
+def compact(model: onnx.ModelProto) -> bytes:
+    """Serialise without what only people read, in names of few bytes; the same bytes for the same model.
+
+    The exporter's notes and long names are a fifth of a quantised encoder. Names of inputs and outputs stay.
+    """
+    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415
+
+    ONNXModel(model).topological_sort()  # the tools that change graphs put what they add at the end
+    graph = model.graph
+    _drop_unused_constants(model)
+    del graph.value_info[:], graph.metadata_props[:], model.metadata_props[:]
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}  # "": an input that is left out
+    short: dict[str, str] = {}
+
+    def renamed(name: str) -> str:
+        return name if name in kept else short.setdefault(name, f"t{len(short)}")
+
+    for at, node in enumerate(graph.node):
+        del node.metadata_props[:]
+        node.doc_string, node.name = "", f"n{at}"
+        for names in (node.input, node.output):
+            names[:] = [renamed(name) for name in names]
+    for tensor in graph.initializer:
+        tensor.name, tensor.doc_string = renamed(tensor.name), ""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def constant_sizes(model: onnx.ModelProto) -> dict[str, int]:
+    """The graph's constants by name, and how many elements each has."""
+    return {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+
+
+def _drop_unused_constants(model: onnx.ModelProto) -> None:
+    used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def to_half(graph: Graph) -> bytes:
+    """Return the graph in float16 within, its inputs and outputs as they were. For GPUs: a CPU only emulates it.
+
+    BundleError for weights that half precision cannot hold.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
+
+    model = read_graph(graph)
+    for tensor, value in _floats(model):
+        if not np.abs(value).max(initial=0.0) <= LARGEST:
+            raise BundleError(
+                f"weight {tensor.name}", "half precision cannot hold its values", "leave fp16 out of --precisions"
+            )
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # one for every weight too small for a half
+        half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
+    return compact(half)
+
+
+def _floats(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, NDArray[np.float32]]]:
+    """The graph's float32 initialisers."""
+    from onnx import TensorProto, numpy_helper  # noqa: PLC0415
+
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            yield tensor, numpy_helper.to_array(tensor)
+
 
 Inputs = Mapping[str, "NDArray[Any]"]
 """What one run of a graph is fed, by input."""

@@ -13,19 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.bundle.architecture import load
-from avgn_edge.bundle.exits import FIRST_LOOK, ExitSettings
+from avgn_edge.bundle.calibration_tables import FIRST_LOOK, ExitSettings
 from avgn_edge.runtime import loop
-from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger
 from avgn_edge.runtime.exits import ExitRules
-from avgn_edge.runtime.graphs import GraphRunner
-from avgn_edge.runtime.ledger import LatencyModel, Ledger
 from avgn_edge.runtime.senses import Senses
+from avgn_edge.runtime.sessions import GraphRunner
 from avgn_edge.runtime.strategy import Strategy
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.engines.base import OpensGraphs
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.engines.engine import OpensGraphs
     from avgn_edge.runtime.moments_table import MomentsTable
 
 

@@ -11,11 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from avgn_edge.errors import DeviceError
-from avgn_edge.export.network import GraphSpec
-from avgn_edge.export.relative_error import relative_error
-from avgn_edge.export.to_onnx import example_inputs
-from avgn_edge.runtime.devices import open_engine
+from avgn_edge._base.errors import DeviceError
+from avgn_edge.engines.select import open_engine
+from avgn_edge.export.onnx_graphs import example_inputs
+from avgn_edge.export.trained_network import GraphSpec
+
+
+def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest absolute difference over the range of `expected` (over 1 where that has no range)."""
+    # A number that is not finite is wrong on either side: engines make numbers of NaN in ReLU6, PyTorch does not.
+    if actual.shape != expected.shape or not (np.isfinite(actual).all() and np.isfinite(expected).all()):
+        return float("inf")
+    spread = float(expected.max() - expected.min()) or 1.0
+    return float(np.abs(actual - expected).max()) / spread
+
 
 TOLERANCE = 1e-4
 """Largest difference that an export may show, relative to the range of the output."""

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avgn_edge.lazy import lazily
+from avgn_edge._base.lazy import lazily
 
 if TYPE_CHECKING:
-    from avgn_edge.media.arrays import ArrayClip
+    from avgn_edge.media.array_clip import ArrayClip
     from avgn_edge.media.clip import Clip
     from avgn_edge.media.frames import FrameGeometry
     from avgn_edge.media.logmel import log_mel
-    from avgn_edge.media.moments import Moment
+    from avgn_edge.media.moments import GLANCE_ORDER, Moment
     from avgn_edge.media.opening import open_clip
-    from avgn_edge.media.order import GLANCE_ORDER
 
 __all__ = ["GLANCE_ORDER", "ArrayClip", "Clip", "FrameGeometry", "Moment", "log_mel", "open_clip"]
 
 _HOMES = {
-    "ArrayClip": "arrays",
+    "ArrayClip": "array_clip",
     "Clip": "clip",
     "FrameGeometry": "frames",
-    "GLANCE_ORDER": "order",
+    "GLANCE_ORDER": "moments",
     "Moment": "moments",
     "log_mel": "logmel",
     "open_clip": "opening",

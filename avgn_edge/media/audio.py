@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import av.error
 
-from avgn_edge.media.clock import Clock
+from avgn_edge.media.container import Clock
 from avgn_edge.media.logmel import SAMPLE_RATE
 from avgn_edge.media.resample import Resampler
 

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from avgn_edge.media.decode_plan import Span
-from avgn_edge.media.faults import LIBRARY_ERRORS
+from avgn_edge.media.frame_index import Span
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.source import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
     import threading

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from avgn_edge.errors import DeviceError
-from avgn_edge.media.faults import LIBRARY_ERRORS, reason
+from avgn_edge._base.errors import DeviceError
+from avgn_edge.media.source import LIBRARY_ERRORS, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

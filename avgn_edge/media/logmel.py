@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from avgn_edge.errors import ArgumentError
+from avgn_edge._base.errors import ArgumentError
 
 SAMPLE_RATE: Final = 16_000
 WINDOW_SAMPLES: Final = 15_600

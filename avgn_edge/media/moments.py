@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 DEFAULT_COUNT: Final = 16
 
 
@@ -57,3 +58,7 @@ def moments_at(times: Sequence[float], duration_s: float) -> tuple[Moment, ...]:
         raise ValueError("the times fall")
     bins = centred_moments(duration_s, len(seconds))
     return tuple(replace(moment, time_s=time) for moment, time in zip(bins, seconds, strict=True))
+
+
+GLANCE_ORDER: Final[tuple[int, ...]] = (7, 0, 15, 3, 11, 1, 5, 9, 13, 2, 4, 6, 8, 10, 12, 14)
+"""A permutation of the 16 moments, any first few of which are spread over the whole clip."""

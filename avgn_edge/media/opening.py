@@ -9,24 +9,27 @@ from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, get_args
 
-from avgn_edge.arguments import choice, instance, number, refuse, whole
-from avgn_edge.cores import usable_cores
-from avgn_edge.errors import ClipError
+from avgn_edge._base.arguments import choice, instance, number, refuse, whole
+from avgn_edge._base.errors import ClipError
+from avgn_edge._base.processes import usable_cores
 from avgn_edge.media.audio import AudioTrack
+from avgn_edge.media.container import (
+    TIMED_FORMATS,
+    moving_pictures,
+    next_link,
+    preferred,
+    stream_duration_s,
+    times_begin_again,
+)
 from avgn_edge.media.decoder_pool import MOST_DECODERS, DecoderPool
-from avgn_edge.media.duration import stream_duration_s
-from avgn_edge.media.faults import LIBRARY_ERRORS, as_clip_error
-from avgn_edge.media.file_clip import FileClip, Sampling
+from avgn_edge.media.file_clip import FileClip, Sampling, segment_of
+from avgn_edge.media.frame_index import INDEXED_FORMATS
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
-from avgn_edge.media.joined import TIMED_FORMATS, next_link, times_begin_again
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
-from avgn_edge.media.segment import segment_of
-from avgn_edge.media.sound import PlainSound
-from avgn_edge.media.source import CHECK_FILE, MAX_PIXELS, Source
-from avgn_edge.media.streams import moving_pictures, preferred
+from avgn_edge.media.source import CHECK_FILE, LIBRARY_ERRORS, MAX_PIXELS, Source, as_clip_error
 from avgn_edge.media.video import VideoTrack
-from avgn_edge.media.video_index import INDEXED_FORMATS
+from avgn_edge.media.windows import PlainSound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

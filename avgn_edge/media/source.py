@@ -1,4 +1,7 @@
-"""Where a clip's bytes come from: a path, bytes or a file object, opened as often as there are tracks to read."""
+"""Where a clip's bytes come from: a path, bytes or a file object, opened as often as there are tracks to read.
+
+What the media libraries raise becomes a one-line `ClipError` here.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,63 @@ import io
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
 
 import av
+import av.error
 from av.codec.hwaccel import HWAccel
 
-from avgn_edge.errors import ClipError
-from avgn_edge.media.faults import as_clip_error
+from avgn_edge._base.errors import AvgnEdgeError, ClipError
 
 if TYPE_CHECKING:
     import soundfile
     from av.container import InputContainer
     from typing_extensions import Buffer
+
+
+LIBRARY_ERRORS: Final = (
+    av.error.FFmpegError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,  # soundfile's errors among others
+    MemoryError,
+    TypeError,
+)
+"""Everything PyAV, soundfile and file objects have been seen to raise on bad input."""
+
+
+@contextmanager
+def as_clip_error(name: str, what_to_do: str) -> Iterator[None]:
+    """Raise a `ClipError` about the clip `name` for whatever a media library raises inside."""
+    try:
+        yield
+    except AvgnEdgeError:
+        raise
+    except LIBRARY_ERRORS as error:
+        raise ClipError(name, reason(error), what_to_do) from error
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words why a media library failed."""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(error, av.error.InvalidDataError):
+        return "it is damaged, cut short, or not media"
+    if isinstance(error, av.error.DecoderNotFoundError):
+        return "its codec is not supported"
+    if isinstance(error, EOFError):
+        return "it ends too soon"
+    if isinstance(error, TimeoutError):
+        return "reading it took too long"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)[:200].rstrip(".").replace(": ", ", ")
+
 
 OPEN_TIMEOUT_S: Final = 30.0
 READ_TIMEOUT_S: Final = 30.0

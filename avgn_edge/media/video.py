@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import av.error
 from av.video.frame import PictureType
 
-from avgn_edge.media.cheap_frame import CheapFrame
-from avgn_edge.media.clock import Clock
-from avgn_edge.media.decode_plan import FRAMES_A_FRAME, DecodePath
-from avgn_edge.media.frames import upright_size
-from avgn_edge.media.limit import OutOfTime
-from avgn_edge.media.orientation import MirrorImage
-from avgn_edge.media.output_order import OutputOrder
-from avgn_edge.media.video_index import VideoIndex
+from avgn_edge.media.clip import OutOfTime
+from avgn_edge.media.container import Clock, OutputOrder
+from avgn_edge.media.frame_index import FRAMES_A_FRAME, CheapFrame, DecodePath, VideoIndex
+from avgn_edge.media.frames import MirrorImage, upright_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-    from avgn_edge.media.decode_plan import Span
+    from avgn_edge.media.frame_index import Span
 
     Threads: TypeAlias = Literal["SLICE", "AUTO"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.bundle.exits import FIRST_LOOK, ExitTable, RiskRow
+from avgn_edge.bundle.calibration_tables import FIRST_LOOK, ExitTable, RiskRow
 
 if TYPE_CHECKING:
-    from avgn_edge.bundle.exits import ExitSettings
+    from avgn_edge.bundle.calibration_tables import ExitSettings
 
 NEVER = math.inf
 DELTA = 0.05

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.clip import OutOfTime
 from avgn_edge.runtime.exits import confidence
 
 if TYPE_CHECKING:
+    from avgn_edge.runtime.budget import Ledger, Run
     from avgn_edge.runtime.exits import Exits
-    from avgn_edge.runtime.graphs import Floats
-    from avgn_edge.runtime.ledger import Ledger, Run
     from avgn_edge.runtime.moments_table import MomentsTable
     from avgn_edge.runtime.result import Exit
+    from avgn_edge.runtime.sessions import Floats
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from avgn_edge import arguments
+from avgn_edge._base import arguments
 from avgn_edge.runtime.budget import Budget
 
 Sampling = Literal["cheap", "centre"]

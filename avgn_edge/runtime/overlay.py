@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from avgn_edge.media.moments import Moment
-    from avgn_edge.runtime.moment_report import MomentReport
+    from avgn_edge.runtime.moments_table import MomentReport
 
 COLOUR: Final = (232, 89, 12)
 EDGE: Final = (255, 255, 255)

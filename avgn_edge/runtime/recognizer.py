@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from avgn_edge.arguments import shown
+from avgn_edge._base.arguments import shown
+from avgn_edge._base.errors import ArgumentError, BundleError, ClipError
+from avgn_edge._base.processes import usable_cores
 from avgn_edge.bundle.architecture import load
+from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
-from avgn_edge.bundle.network import check_network
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.cores import usable_cores
-from avgn_edge.errors import ArgumentError, BundleError, ClipError
-from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.devices import choose_precision, open_engine
+from avgn_edge.engines.select import choose_precision, open_engine
+from avgn_edge.runtime.budget import FINISH, OPEN, Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import frame_geometry, open_for
-from avgn_edge.runtime.ledger import FINISH, OPEN, LatencyModel, Ledger, Run
 from avgn_edge.runtime.options import Options, Sampling
 
 if TYPE_CHECKING:
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.highlights import Highlights, HighlightSettings
+    from avgn_edge.engines.base import DeviceReport, Engine
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.engines.engine import DeviceReport, Engine
-    from avgn_edge.runtime.graphs import GraphRunner, Sessions
+    from avgn_edge.runtime.highlights import Highlights, HighlightSettings
     from avgn_edge.runtime.loop import Policy
     from avgn_edge.runtime.result import Result
+    from avgn_edge.runtime.sessions import GraphRunner, Sessions
     from avgn_edge.runtime.strategy import Strategy
-    from avgn_edge.streaming.events import EventSettings
-    from avgn_edge.streaming.stream import Stream
+    from avgn_edge.runtime.stream.events import EventSettings
+    from avgn_edge.runtime.stream.live_stream import Stream
 
     File = str | os.PathLike[str] | bytes | BinaryIO
     Source = File | Clip
@@ -60,8 +59,8 @@ class Recognizer:
     def __init__(
         self, bundle: Bundle, engine: Engine, precision: str, threads: int | None = None, hwaccel: str = "none"
     ) -> None:
-        from avgn_edge.runtime.graphs import Sessions  # noqa: PLC0415
-        from avgn_edge.runtime.warm_media import WarmMedia  # noqa: PLC0415
+        from avgn_edge.runtime.sessions import Sessions  # noqa: PLC0415
+        from avgn_edge.runtime.warm_up import WarmMedia  # noqa: PLC0415
 
         _check_preprocessing(bundle)
         self.bundle = bundle
@@ -285,11 +284,11 @@ class Recognizer:
         limit = chosen.options.budget
         timed = limit.seconds is not None
         sessions.open_ahead(self.manifest.graph_names[:1])
-        from avgn_edge.media.ahead import AheadClip  # noqa: PLC0415
+        from avgn_edge.media.prefetch import AheadClip  # noqa: PLC0415
         from avgn_edge.runtime import loop  # noqa: PLC0415
-        from avgn_edge.runtime.graphs import GraphRunner  # noqa: PLC0415
-        from avgn_edge.runtime.report import report  # noqa: PLC0415
+        from avgn_edge.runtime.reporting import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
+        from avgn_edge.runtime.sessions import GraphRunner  # noqa: PLC0415
 
         make = load(self.manifest.network.policy)
         if timed:
@@ -376,7 +375,7 @@ class Recognizer:
             average=average,
         )
         chosen, sessions = self.strategy(options), self._open_sessions()
-        from avgn_edge.media.arrays import ArrayClip  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.media.array_clip import ArrayClip  # noqa: PLC0415 - imports PyAV
 
         geometry = frame_geometry(self.manifest.preprocessing)
         with ArrayClip(frames, waveform, sample_rate, times, count=self._moments, geometry=geometry) as clip:
@@ -408,9 +407,9 @@ class Recognizer:
             BudgetError: The budget does not cover listening, or `every_s` is out of range.
             ArgumentError: An argument is of a wrong type.
         """
-        from avgn_edge.streaming.events import EventSettings  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.streaming.settings import EVERY_S, StreamSettings  # noqa: PLC0415
-        from avgn_edge.streaming.stream import Stream  # noqa: PLC0415
+        from avgn_edge.runtime.stream.events import EventSettings  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.runtime.stream.live_stream import Stream  # noqa: PLC0415
+        from avgn_edge.runtime.stream.stream_settings import EVERY_S, StreamSettings  # noqa: PLC0415
 
         # What is asked is checked before graphs are opened for it.
         asked = StreamSettings(
@@ -425,7 +424,7 @@ class Recognizer:
             sessions.measure(self._pace)
         else:  # a stream does not wait while graphs are opened
             sessions.warm()
-        return Stream(self.manifest, self.account, self.strategy(Options()).rules, asked)
+        return Stream(self.manifest, self._account, self.strategy(Options()).rules, asked)
 
     def highlights(
         self,
@@ -443,7 +442,7 @@ class Recognizer:
             budget: Of compute, for the whole video, such as "90gflops"; None is a share of glancing at one frame a
                 second, and "none" no limit.
             top: How many segments, the best ones, 1 or more.
-            settings: `avgn_edge.highlights.HighlightSettings`; None is the default.
+            settings: `avgn_edge.runtime.highlights.HighlightSettings`; None is the default.
             progress: Told how many of how many moments are done.
 
         Returns:
@@ -454,15 +453,25 @@ class Recognizer:
             BudgetError: The budget is of time, or does not reach the first saliency.
             ArgumentError: An argument is of a wrong type.
         """
-        from avgn_edge.highlights import HighlightSettings, find  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.runtime.highlights.search import find  # noqa: PLC0415 - imports PyAV
+        from avgn_edge.runtime.highlights.segments import HighlightSettings  # noqa: PLC0415
 
         self._open_sessions()
-        settings = HighlightSettings() if settings is None else settings
-        return find(self, source, budget, top=top, settings=settings, progress=progress)
+        return find(
+            source,
+            self.manifest,
+            self._account,
+            budget,
+            top=top,
+            settings=HighlightSettings() if settings is None else settings,
+            progress=progress,
+            device=self.device.used,
+            precision=self.precision,
+        )
 
-    def account(self, budget: Budget) -> tuple[GraphRunner, Ledger]:
+    def _account(self, budget: Budget) -> tuple[GraphRunner, Ledger]:
         """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
-        from avgn_edge.runtime.graphs import GraphRunner  # noqa: PLC0415
+        from avgn_edge.runtime.sessions import GraphRunner  # noqa: PLC0415
 
         ledger = Ledger(budget, self.manifest.cost, self._pace)
         return GraphRunner(self._open_sessions(), ledger), ledger
@@ -476,9 +485,9 @@ class Recognizer:
 
     def alone(self, runs: Iterable[Run]) -> float:
         """Run graphs again, as often and on as many items as `Result.runs` says, and return the seconds they take."""
-        from avgn_edge.runtime import profile  # noqa: PLC0415
+        from avgn_edge.runtime import device_profile  # noqa: PLC0415
 
-        return profile.alone(self._open_sessions(), self.manifest.graphs[self.precision], runs)
+        return device_profile.alone(self._open_sessions(), self.manifest.graphs[self.precision], runs)
 
     def close(self) -> None:
         """Let the sessions go; the recognizer cannot be used afterwards."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.runtime.ledger import Run
-from avgn_edge.runtime.moment_report import MomentReport
+from avgn_edge.runtime.budget import Run
+from avgn_edge.runtime.moments_table import MomentReport
 
 if TYPE_CHECKING:
     import os
 
     from avgn_edge.runtime.overlay import Overlay, Pictures
+
 
 Exit = Literal["confident", "budget", "looks", "no-visual"]
 

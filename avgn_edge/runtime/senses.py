@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.media.ahead import AheadClip
-from avgn_edge.media.limit import OutOfTime, SoundLimit
+from avgn_edge.media.clip import OutOfTime, SoundLimit
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.runtime.ledger import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
+from avgn_edge.media.prefetch import AheadClip
+from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
 
 if TYPE_CHECKING:
     from avgn_edge.media.clip import Clip
-    from avgn_edge.runtime.graphs import Flags, Floats
+    from avgn_edge.runtime.sessions import Flags, Floats
 
 
 class Senses:

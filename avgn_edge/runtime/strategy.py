@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.arguments import whole
-from avgn_edge.errors import BudgetError, BundleError
+from avgn_edge._base.arguments import whole
+from avgn_edge._base.errors import BudgetError, BundleError
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DELTA, ExitRules
 from avgn_edge.runtime.options import Options
 
 if TYPE_CHECKING:
-    from avgn_edge.bundle.exits import OperatingPoint
+    from avgn_edge.bundle.calibration_tables import OperatingPoint
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.runtime.budget import Budget
 

@@ -1,4 +1,4 @@
-"""From what a user asks for to everything that `train` needs."""
+"""From what a user asks for to everything that training needs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,83 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from avgn_edge._base.errors import BundleError, DataError, DeviceError
+from avgn_edge._base.text import Task
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.architectures.avgn.network.settings import Preset, preset
+from avgn_edge.architectures.avgn.network.settings import Preset, Settings, preset
 from avgn_edge.architectures.weights import load_backbone
-from avgn_edge.datasets import DataSet
-from avgn_edge.errors import BundleError, DataError, DeviceError
-from avgn_edge.evaluation.metrics import mean_average_precision, top_k_accuracy
-from avgn_edge.runtime.devices import Device
-from avgn_edge.training.ablations import without
-from avgn_edge.training.augment import Augmentation
-from avgn_edge.training.batch import Batch
-from avgn_edge.training.clip_loader import ClipMoments, Order, ShuffledOrder, epoch_batches, make_loader
+from avgn_edge.data.datasets import DataSet
+from avgn_edge.data.evaluation.metrics import mean_average_precision, top_k_accuracy
+from avgn_edge.engines.select import Device
+from avgn_edge.training.batches import Augmentation, Batch
+from avgn_edge.training.clip_loader import (
+    ClipMoments,
+    LoaderSource,
+    Order,
+    ShuffledOrder,
+    epoch_batches,
+    make_loader,
+)
 from avgn_edge.training.distributed import World
-from avgn_edge.training.fine_tune import relabelled, take_weights
-from avgn_edge.training.settings import LearningRates, Optimiser, Precision, TrainingSettings
-from avgn_edge.training.source import LoaderSource
+from avgn_edge.training.training_settings import (
+    LearningRates,
+    Optimiser,
+    Precision,
+    TrainingSettings,
+    without,
+)
 from avgn_edge.training.validate import answers
+
+_CLASS_AXIS = {
+    "classifier.weight": 1,  # [moments, C, dim]
+    "classifier.bias": 1,
+    "visual_classifier.weight": 1,
+    "visual_classifier.bias": 1,
+    "audio_classifier.weight": 1,
+    "audio_classifier.bias": 1,
+    "fc_g.weight": 0,
+    "fc_g.bias": 0,
+    "fc_l.weight": 0,
+    "fc_l.bias": 0,
+    "fc_a.weight": 0,
+    "fc_a.bias": 0,
+}
+"""The parameters with a row for each class, and the axis of the classes."""
+
+
+def relabelled(settings: Settings, labels: tuple[str, ...], task: Task) -> Settings:
+    """Return the settings of the same network for other labels."""
+    return replace(settings, labels=labels, task=task)
+
+
+def take_weights(model: AVGN, trained: AVGN) -> tuple[str, ...]:
+    """Copy the weights of `trained` into `model`; return the labels that `trained` does not know.
+
+    The heads keep what they know of labels that both have, by name; the rows of the others stay as they are, new.
+    ValueError where the networks differ in more than their labels.
+    """
+    here, there = model.settings.labels, trained.settings.labels
+    known = [(row, there.index(label)) for row, label in enumerate(here) if label in there]
+    rows = torch.tensor([row for row, _ in known], dtype=torch.int64)
+    sources = torch.tensor([source for _, source in known], dtype=torch.int64)
+    own, weights = model.state_dict(), dict(trained.state_dict())
+    # The width of a head is that of the layer before it, which is looked at here.
+    others = [name for name in own if name in weights and name not in _CLASS_AXIS]
+    wrong = sorted({*own} ^ {*weights}) or [name for name in others if own[name].shape != weights[name].shape]
+    if wrong:
+        raise ValueError(f"its parameters do not fit, for example {wrong[0]}")
+    for name, axis in _CLASS_AXIS.items():
+        weights[name] = _with_rows(own[name], weights[name], axis, rows, sources)
+    model.load_state_dict(weights)
+    return tuple(label for label in here if label not in there)
+
+
+def _with_rows(new: Tensor, old: Tensor, axis: int, rows: Tensor, sources: Tensor) -> Tensor:
+    return new.clone().index_copy_(axis, rows, old.index_select(axis, sources))
+
 
 ADAMW = TrainingSettings(
     optimiser="adamw",

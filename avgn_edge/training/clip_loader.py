@@ -1,33 +1,31 @@
-"""Batches from encoded clips, decoded ahead in worker processes; the same ones whatever decodes them (AVGN, 4.1).
-
-What is drawn for a clip comes from (seed, epoch, the clip's place in its data set) alone, and the order of an epoch
-from (seed, epoch): the number of workers, and the batch at which an epoch was resumed, change nothing.
-"""
+"""Batches from encoded clips, decoded ahead in worker processes; the same ones whatever decodes them (AVGN, 4.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from avgn_edge.errors import ClipError, DataError
+from avgn_edge._base.errors import ClipError, DataError
+from avgn_edge._base.signals import kept_from_children, obey_parent_alone
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.media.opening import open_clip
-from avgn_edge.signals import kept_from_children, obey_parent_alone
-from avgn_edge.training.augment import Augmentation, augment_frames, change_gain, mask_spectrograms
-from avgn_edge.training.batch import Batch
+from avgn_edge.training.batches import Augmentation, Batch, augment_frames, change_gain, mask_spectrograms
 
 if TYPE_CHECKING:
-    from avgn_edge.datasets import DataSet, LabelledClip
+    from torch.utils.data import DataLoader
+
+    from avgn_edge.data.datasets import DataSet, LabelledClip
     from avgn_edge.media.clip import Clip
+
 
 MOMENTS = 16
 GEOMETRY = FrameGeometry()
@@ -312,3 +310,51 @@ def worker_deaths() -> Iterator[None]:
             "a worker process died, most likely for want of memory",
             "use fewer workers or a smaller batch; in a container, give more shared memory",
         ) from error
+
+
+class BatchSource(Protocol):
+    """What `train` asks of its data."""
+
+    @property
+    def batches(self) -> int:
+        """How many batches an epoch has; the same on every process of a run."""
+        ...
+
+    def epoch(self, number: int, first: int = 0) -> Iterable[Batch]:
+        """Yield the batches of epoch `number`, from 0 on, beginning with batch `first`.
+
+        The same again for the same number, wherever it begins: resuming rests on it.
+        """
+        ...
+
+
+class LoaderSource:
+    """A `BatchSource` of encoded clips: reads what `make_loader` made.
+
+    `tell` is given a line for every clip that failed or had something wrong with it, once each.
+    """
+
+    def __init__(self, loader: DataLoader[Item], tell: Callable[[str], None] = lambda _: None) -> None:
+        self._loader = loader
+        self._tell = tell
+        self._told: set[str] = set()
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return len(self._loader)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch; DataError when no clip of a batch could be read."""
+        batches = epoch_batches(self._loader, number, first)
+        loaded = next(batches, None)
+        while loaded is not None:
+            for text in (*(failure.error for failure in loaded.failures), *loaded.warnings):
+                if text not in self._told:
+                    self._told.add(text)
+                    self._tell(text)
+            if loaded.batch is None:
+                names = ", ".join(failure.name for failure in loaded.failures[:3])
+                raise DataError("a batch", f"none of its clips could be read, among them {names}", "repair them")
+            yield loaded.batch
+            loaded = next(batches, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+
 Terms = Mapping[str, float]
 """Loss terms by name, unweighted."""
 

@@ -1,20 +1,102 @@
-"""The objective of section 3.4 as one module: a batch goes in, the losses come out, one forward pass for DDP to see."""
+"""The objective of section 3.4: six losses, each in its own function, and the module that sums them."""
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avgn_edge.architectures.avgn.network.attention import Saliency
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.architectures.avgn.network.saliency import Saliency
-from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.training import losses as paper
-from avgn_edge.training.batch import Batch
-from avgn_edge.training.forward import ClipFeatures, Pass, encode, random_patches, run
-from avgn_edge.training.guidance import guidance_loss
-from avgn_edge.training.settings import LossWeights, TrainingSettings
+from avgn_edge.architectures.avgn.network.inference import probabilities
+from avgn_edge.media.moments import GLANCE_ORDER
+from avgn_edge.training.batches import Batch
+from avgn_edge.training.forward import ClipFeatures, Pass, encode, guidance_loss, random_patches, run
+from avgn_edge.training.training_settings import LossWeights, TrainingSettings
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """L_CE of [b, m, C] logits against a clip's target, averaged over all of them."""
+    moments = logits.shape[1]
+    if target.dim() == 1:
+        return F.cross_entropy(logits.flatten(0, 1), target.repeat_interleave(moments))
+    return F.binary_cross_entropy_with_logits(logits, target.unsqueeze(1).expand_as(logits))
+
+
+def classification_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_p: cross entropy of p_t for all t (Eq. 8)."""
+    return cross_entropy(model.classifier.prefixes(done.hidden), target)
+
+
+def random_crop_loss(model: AVGN, hidden: Tensor, target: Tensor) -> Tensor:
+    """L_p of `random_patches` (AdaFocusV2's second crop)."""
+    return cross_entropy(model.classifier.prefixes(hidden.float()), target)
+
+
+def visual_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_V: FC^G, FC^L and f_C^V, averaged over the moments (Eq. 9)."""
+    sequence = model.visual_classifier.embed(torch.cat((done.visual, done.local), dim=-1))
+    return (
+        cross_entropy(model.fc_g(done.visual), target)
+        + cross_entropy(model.fc_l(done.local), target)
+        + cross_entropy(model.visual_classifier.prefixes(sequence), target)
+    )
+
+
+def audio_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
+    """L_A: FC^A and f_C^A, averaged over the moments, of the clips that have sound (Eq. 10)."""
+    clips = done.heard.any(dim=1)
+    if not clips.any():
+        return done.audio.sum() * 0
+    order = torch.tensor(GLANCE_ORDER)
+    audio, target = done.audio[clips][:, order], target[clips]
+    sequence = model.audio_classifier.embed(audio)
+    return cross_entropy(model.fc_a(audio), target) + cross_entropy(model.audio_classifier.prefixes(sequence), target)
+
+
+def saliency_targets(model: AVGN, done: Pass) -> Tensor:
+    """s̃_t: each moment's own confidence over the clip's largest (Eqs. 11, 12), [b, T], without gradient."""
+    with torch.no_grad():
+        confidence = probabilities(model.classifier.single(done.alone), model.settings.task).amax(dim=-1)
+        return confidence / confidence.amax(dim=1, keepdim=True)
+
+
+def saliency_loss(model: AVGN, done: Pass) -> Tensor:
+    """L_s: L1 between s_t and s̃_t (Eq. 12)."""
+    return F.l1_loss(done.saliency.scores, saliency_targets(model, done))
+
+
+def mask_loss(done: Pass) -> Tensor:
+    """L_mask: L2 between the rebuilt and the embedded visual tokens, where they were masked (3.4).
+
+    The embedded tokens are the target and carry no gradient.
+    """
+    masked = ~done.glanced
+    if not masked.any():
+        return done.rebuilt.sum() * 0
+    return F.mse_loss(done.rebuilt[masked], done.saliency.embedded.detach()[masked])
+
+
+def ordered_loss(model: AVGN, done: Pass, target: Tensor, temperature: float = 5.0) -> Tensor:
+    """L_ord: moments reordered by saliency, a few of them drawn with Gumbel-softmax (Eq. 13).
+
+    The draw is a straight-through one: hard in the value, soft in the gradient that reaches s_t. The head is chosen
+    by the number of moments seen.
+    """
+    scores = done.saliency.scores
+    moments = scores.shape[1]
+    few = int(torch.randint(1, moments // 2 + 1, ()))
+    noise = -torch.empty_like(scores).exponential_().log()
+    soft = ((scores + noise) / temperature).softmax(dim=1) * few
+    chosen = torch.topk(scores + noise, few, dim=1).indices
+    chosen = chosen.gather(1, scores.gather(1, chosen).argsort(dim=1, descending=True))  # most salient first
+    weight = soft.gather(1, chosen)
+    weight = 1 + weight - weight.detach()
+    hidden = done.hidden.gather(1, chosen.unsqueeze(-1).expand(-1, -1, done.hidden.shape[-1]))
+    return cross_entropy(model.classifier.prefixes(hidden * weight.unsqueeze(-1)), target)
+
 
 TERMS = tuple(field.name for field in fields(LossWeights))
 """Names of the terms, as `LossWeights` has them."""
@@ -49,13 +131,13 @@ class Objective(nn.Module):
             second = random_patches(model, batch.frames, features, order) if weights.random_crop else done.hidden
         done, target = _exact(done), batch.target
         terms = {
-            "classification": lambda: paper.classification_loss(model, done, target),
-            "visual": lambda: paper.visual_loss(model, done, target),
-            "audio": lambda: paper.audio_loss(model, done, target),
-            "saliency": lambda: paper.saliency_loss(model, done),
-            "mask": lambda: paper.mask_loss(done),
-            "ordered": lambda: paper.ordered_loss(model, done, target),
-            "random_crop": lambda: paper.random_crop_loss(model, second, target),
+            "classification": lambda: classification_loss(model, done, target),
+            "visual": lambda: visual_loss(model, done, target),
+            "audio": lambda: audio_loss(model, done, target),
+            "saliency": lambda: saliency_loss(model, done),
+            "mask": lambda: mask_loss(done),
+            "ordered": lambda: ordered_loss(model, done, target),
+            "random_crop": lambda: random_crop_loss(model, second, target),
             "guidance": lambda: guidance_loss(model, features.maps[:, order].float(), done.top_left, target),
         }
         return {name: terms[name]() for name in TERMS if getattr(weights, name)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import cos, isfinite, pi
 from pathlib import Path
 from time import monotonic
 
@@ -11,19 +11,94 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
+from avgn_edge._base.errors import AvgnEdgeError, DataError
+from avgn_edge._base.signals import Listening
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.errors import AvgnEdgeError, DataError
-from avgn_edge.training.batch import Batch
+from avgn_edge.training.batches import Batch
+from avgn_edge.training.clip_loader import BatchSource
 from avgn_edge.training.distributed import World
-from avgn_edge.training.interruption import Interruption
 from avgn_edge.training.monitor import Monitor, Silent
 from avgn_edge.training.objective import Objective
-from avgn_edge.training.optimiser import make_optimiser, make_schedule, train_mode
-from avgn_edge.training.settings import TrainingSettings
-from avgn_edge.training.source import BatchSource
 from avgn_edge.training.state import Progress, StateFile, identity
+from avgn_edge.training.training_settings import TrainingSettings
+
+
+class Interruption(Listening):
+    """While it is entered, remembers that a signal came, and calls `tell`; a second one raises KeyboardInterrupt.
+
+    `patient`: none raises. torchrun passes on what the terminal has sent already, so that each comes twice.
+    One that is ignored stays so, and outside the main thread, where signals cannot be had, it remembers nothing.
+    """
+
+    def __init__(self, tell: Callable[[], None], *, patient: bool = False) -> None:
+        super().__init__()
+        self.asked = False
+        self._tell = tell
+        self._patient = patient
+
+    def heard(self) -> None:
+        """Remember it."""
+        if self.asked and not self._patient:
+            raise KeyboardInterrupt
+        if not self.asked:
+            self.asked = True
+            self._tell()
+
+
+_GROUPS = {
+    "glance": ("global_encoder", "audio_encoder"),
+    "local": ("local_encoder",),
+    "policy": ("policy", "aespa"),
+    "saliency": ("av_test", "mask_encoder"),
+}
+"""Which modules of `AVGN` learn at which of the `LearningRates`; all others learn at `classifier`."""
+
+
+def make_optimiser(model: AVGN, settings: TrainingSettings) -> Optimizer:
+    """Build the optimiser; frozen modules are not part of it. ValueError for a module that is not there."""
+    unknown = set(settings.frozen) | set(settings.fixed_statistics)
+    unknown -= {name for name, _ in model.named_children()}
+    if unknown:
+        raise ValueError(f"the network has no module {min(unknown)!r}")
+    module_group = {module: group for group, modules in _GROUPS.items() for module in modules}
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        module = name.partition(".")[0]
+        if module not in settings.frozen:
+            groups.setdefault(module_group.get(module, "classifier"), []).append(parameter)
+    parameters = [
+        {"params": group, "lr": getattr(settings.rates, name), "name": name} for name, group in groups.items()
+    ]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameters, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(parameters, weight_decay=settings.weight_decay)
+
+
+def make_schedule(optimiser: Optimizer, settings: TrainingSettings, steps: int) -> LambdaLR:
+    """Linear warm-up, then a cosine down to zero after `steps`."""
+    rising = settings.warmup * steps
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return (1 + cos(pi * min(1.0, (step - rising) / max(1.0, steps - rising)))) / 2
+
+    return LambdaLR(optimiser, factor)
+
+
+def train_mode(model: AVGN, settings: TrainingSettings) -> None:
+    """Put every module into the mode it trains in; frozen ones into evaluation mode."""
+    model.train()
+    for name in settings.frozen:
+        model.get_submodule(name).eval().requires_grad_(requires_grad=False)
+    for name in settings.fixed_statistics:
+        for module in model.get_submodule(name).modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - the base of all of them
+                module.eval()
+
 
 Validation = Callable[[AVGN], Mapping[str, float]]
 """Scores a network on held-out clips, by name; of the first score, the larger is the better."""

@@ -17,9 +17,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from avgn_edge._base.errors import DataError
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.errors import DataError
-from avgn_edge.training.settings import TrainingSettings
+from avgn_edge.training.training_settings import TrainingSettings
 
 FORMAT = "avgn-edge training state 1"
 

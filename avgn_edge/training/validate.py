@@ -10,8 +10,8 @@ from torch import Tensor
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.inference import Looks, look
-from avgn_edge.media.order import GLANCE_ORDER
-from avgn_edge.training.batch import Batch
+from avgn_edge.media.moments import GLANCE_ORDER
+from avgn_edge.training.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ torch = pytest.importorskip("torch")
 
 from network_makers import LABELS, lively_model, made_clip, network_inputs, tiny_settings  # noqa: E402
 
-from avgn_edge.architectures.avgn.graphs import trained  # noqa: E402
 from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.inference import classify  # noqa: E402
 from avgn_edge.architectures.avgn.network.settings import Settings  # noqa: E402
-from avgn_edge.media.order import GLANCE_ORDER  # noqa: E402
-from avgn_edge.training.ablations import PARTS, without  # noqa: E402
-from avgn_edge.training.settings import TrainingSettings  # noqa: E402
+from avgn_edge.architectures.avgn.split import trained  # noqa: E402
+from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
+from avgn_edge.training.training_settings import (  # noqa: E402
+    PARTS,
+    TrainingSettings,
+    without,
+)
 
 
 def answers(model, seed=30, **kinds):
@@ -95,7 +98,7 @@ def test_a_part_that_does_not_exist_is_named():
 def test_a_network_without_its_parts_still_exports(tmp_path):
     """Export compares each graph with PyTorch, inputs that nothing depends on any more included."""
     pytest.importorskip("onnx")
-    from avgn_edge.export.export import export_bundle
+    from avgn_edge.export.to_bundle import export_bundle
 
     network, _ = without(["av-test", "aespa", "fusion", "policy"], tiny_settings(), TrainingSettings())
     model = lively_model(**{name: getattr(network, name) for name in ("sampling", "aespa", "fusion", "patches")})

@@ -13,9 +13,9 @@ pytest.importorskip("safetensors")
 
 from network_makers import tiny_settings  # noqa: E402
 
+from avgn_edge._base.errors import BundleError  # noqa: E402
 from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
 from avgn_edge.architectures.avgn.network.settings import Settings, preset  # noqa: E402
-from avgn_edge.errors import BundleError  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from avgn_edge.architectures.avgn.network.crop import crop  # noqa: E402
+from avgn_edge._base.errors import BundleError  # noqa: E402
+from avgn_edge.architectures.avgn.network.patch_policy import crop  # noqa: E402
 from avgn_edge.architectures.backbones.mobilenet_v2 import MobileNetV2  # noqa: E402
 from avgn_edge.architectures.backbones.resnet50 import ResNet50  # noqa: E402
 from avgn_edge.architectures.weights import load_backbone  # noqa: E402
-from avgn_edge.errors import BundleError  # noqa: E402
 from avgn_edge.runtime.crop import crop as numpy_crop  # noqa: E402
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "weights" / "mobilenet_v2_imagenet.safetensors"

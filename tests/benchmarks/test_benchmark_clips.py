@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from avgn_edge.errors import AvgnEdgeError
+from avgn_edge._base.errors import AvgnEdgeError
 from benchmarks import clips
 from benchmarks.clips import ALL, DEFAULT, ClipSpec, made
 from benchmarks.scenery import Scenery
@@ -115,7 +115,7 @@ def test_a_frame_is_one_slice_on_any_machine(described):
 
 
 def test_the_recording_is_what_the_packaged_network_recognises_wherever_its_moments_lie(tmp_path):
-    from avgn_edge.datasets import LabelledClip
+    from avgn_edge.data.datasets import LabelledClip
     from avgn_edge.runtime.recognizer import Recognizer
     from benchmarks.reach import strayed
 

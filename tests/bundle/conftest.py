@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from avgn_edge.architectures.avgn.spec import GRAPHS, AvgnSettings
-from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint, RiskRow
+from avgn_edge.bundle.calibration_tables import ExitSettings, ExitTable, OperatingPoint, RiskRow
 from avgn_edge.bundle.manifest import GraphCost, Manifest, TensorSpec
 from avgn_edge.bundle.writer import describe_graph, write_bundle
-from avgn_edge.runtime.engines import probe
+from avgn_edge.engines import probe
 
 TABLES = (
     ExitTable(0, (1.0, 1.0, 0.8), 300, 2_000_000, (RiskRow(0.99, 0, 1_900_000), RiskRow(0.9, 3, 1_500_000))),

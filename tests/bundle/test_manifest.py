@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.manifest import GraphCost, Manifest
-from avgn_edge.errors import BundleError
 
 OLDER = json.loads((Path(__file__).parent / "valid_manifest.json").read_text("utf-8"))
 """As it was written before bundles had tables, operating points and INT8 variants."""

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle
-from avgn_edge.errors import BundleError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file kinds")
 
@@ -91,7 +91,7 @@ def test_an_oversized_manifest_is_refused(bundle_dir):
 
 def test_a_graph_with_external_data_does_not_load(build, tmp_path):
     onnx = pytest.importorskip("onnx")
-    from avgn_edge.runtime.engines import probe
+    from avgn_edge.engines import probe
 
     model = onnx.load_from_string(probe.graph())
     model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL

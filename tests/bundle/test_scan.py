@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avgn_edge.bundle.scan import check_self_contained
-from avgn_edge.errors import BundleError
-from avgn_edge.runtime.engines import probe
+from avgn_edge._base.errors import BundleError
+from avgn_edge.bundle.onnx_scan import check_self_contained
+from avgn_edge.engines import probe
 
 onnx = pytest.importorskip("onnx")
 

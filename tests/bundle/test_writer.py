@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle import writer
-from avgn_edge.bundle.exits import ExitSettings
+from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import replace_manifest, write_bundle
-from avgn_edge.errors import BundleError
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -15,21 +15,21 @@ import onnx
 from network_makers import LABELS
 from tiny_bundle import CLIPS, COMMITTED, calibrate_tiny, write_clips
 
+from avgn_edge._base.errors import BundleError, DataError
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle import writer as writer_module
-from avgn_edge.bundle.exits import FIRST_LOOK
+from avgn_edge.bundle.calibration_tables import FIRST_LOOK
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.calibration import calibrate as calibrate_module
-from avgn_edge.calibration.calibrate import calibrate
-from avgn_edge.calibration.measure import Measured, measure
+from avgn_edge.calibration import procedure as calibrate_module
+from avgn_edge.calibration.comparison import Measured, measure
 from avgn_edge.calibration.precisions import write_precisions
-from avgn_edge.cli import main
-from avgn_edge.datasets import read_dataset
-from avgn_edge.errors import BundleError, DataError
-from avgn_edge.export.export import Export, ExportedGraph
+from avgn_edge.calibration.procedure import calibrate
+from avgn_edge.cli import export as export_command
+from avgn_edge.cli.main import main
+from avgn_edge.data.datasets import read_dataset
 from avgn_edge.export.parity import Parity
+from avgn_edge.export.to_bundle import Export, ExportedGraph
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.terminal import export as export_command
 
 MEASURED: dict[int, Measured] = {}
 """What the clips came to, for tests that are about what follows."""
@@ -173,7 +173,7 @@ def _as_made(source):
 
 
 def test_int8_that_loses_more_than_was_allowed_is_refused(done, table, monkeypatch, tmp_path):
-    from avgn_edge.calibration.judge import Agreement
+    from avgn_edge.calibration.comparison import Agreement
 
     lossy = Agreement(45, 0.80, 0.85, 0.9, 0.9, 0.1, 3.0)
     monkeypatch.setattr(calibrate_module, "add_precisions", lambda source, *_, **__: _as_made(source))

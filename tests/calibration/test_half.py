@@ -12,11 +12,11 @@ pytest.importorskip("torch")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.calibration.half import to_half
+from avgn_edge.calibration.quantise import to_half
 from avgn_edge.calibration.sensitivity import relative_rms
-from avgn_edge.errors import BundleError
-from avgn_edge.runtime.devices import open_engine
+from avgn_edge.engines.select import open_engine
 
 
 def fed(file):

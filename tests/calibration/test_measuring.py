@@ -8,11 +8,11 @@ from calibration_makers import manifest_of
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 from network_makers import LABELS, FakeBundle, FakeSession, ItemwiseEngine
 
-from avgn_edge.calibration import judge, measure
-from avgn_edge.calibration.judge import compare
+from avgn_edge._base.errors import DataError
+from avgn_edge.calibration import comparison
+from avgn_edge.calibration.comparison import compare
 from avgn_edge.calibration.trajectories import Row
-from avgn_edge.datasets import LabelledClip
-from avgn_edge.errors import DataError
+from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.runtime.recognizer import Recognizer
 
 
@@ -30,7 +30,7 @@ class Precisions(ItemwiseEngine):
 @pytest.fixture
 def engine(monkeypatch):
     made = Precisions(manifest_of())
-    monkeypatch.setattr(measure, "open_engine", lambda *_, **__: made)
+    monkeypatch.setattr(comparison, "open_engine", lambda *_, **__: made)
     return made
 
 
@@ -50,7 +50,7 @@ def labelled(media, *files):
 
 
 def measured(clips, *arguments, **named):
-    return measure.measure(FakeBundle(manifest_of()), clips, *arguments, **named)
+    return comparison.measure(FakeBundle(manifest_of()), clips, *arguments, **named)
 
 
 @pytest.mark.usefixtures("engine")
@@ -116,7 +116,7 @@ def test_a_part_of_a_file_is_a_clip_of_its_own(media):
 def test_rows_are_the_answers_of_the_network_s_own_recognizer(media, tiny_bundle):
     pytest.importorskip("onnxruntime")
     clips = labelled(media, "movie.mp4", "sound.mp4")
-    result = measure.measure(tiny_bundle, clips, ["fp32"], threads=1)
+    result = comparison.measure(tiny_bundle, clips, ["fp32"], threads=1)
     with Recognizer.open(tiny_bundle, "cpu", "fp32", threads=1) as recognizer:
         for clip, row in zip(clips, result.rows["fp32"], strict=True):
             answer = recognizer.classify(clip.path)
@@ -130,7 +130,7 @@ def test_truth_is_what_the_bundle_knows_of_the_labels(media):
         LabelledClip(media / "b", "b", ("a label that it does not know",)),
         LabelledClip(media / "c", "c", ("violin", "a label that it does not know")),
     ]
-    assert measure.truth_of(clips, LABELS).astype(int).tolist() == [
+    assert comparison.truth_of(clips, LABELS).astype(int).tolist() == [
         [1, 1, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 0],
         [0, 0, 1, 0, 0, 0],
@@ -196,5 +196,5 @@ def test_mixed_sessions_take_one_graph_from_elsewhere():
         def get(self, graph):
             return f"{self.name}:{graph}"
 
-    mixed = judge.Mixed(Named("usual"), Named("other"), "spatial")
+    mixed = comparison.Mixed(Named("usual"), Named("other"), "spatial")
     assert [mixed.get(graph) for graph in ("spatial", "saliency")] == ["other:spatial", "usual:saliency"]

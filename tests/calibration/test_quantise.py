@@ -19,15 +19,14 @@ import onnxruntime as ort
 from network_makers import made_clip
 from onnx import TensorProto, numpy_helper
 
+from avgn_edge._base.errors import DataError
 from avgn_edge.bundle.manifest import INT8_VARIANTS
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.calibration.activations import Activations
 from avgn_edge.calibration.quantise import OPENING, Quantiser, quantise
-from avgn_edge.calibration.sensitivity import find_sensitive, relative_rms
-from avgn_edge.errors import DataError
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines import vnni
-from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.calibration.sensitivity import Activations, find_sensitive, relative_rms
+from avgn_edge.engines import probe
+from avgn_edge.engines.select import open_engine
+from avgn_edge.runtime.sessions import Sessions
 
 ENCODERS = ("audio_encoder", "global_encoder", "local_encoder")
 
@@ -56,8 +55,8 @@ def made(quantisers):
 
 def run(graph, inputs, optimised=None):
     options = ort.SessionOptions()
-    if vnni.saturates():
-        options.add_session_config_entry(*vnni.EXACT)
+    if probe.saturates():
+        options.add_session_config_entry(*probe.EXACT)
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     if optimised is not None:

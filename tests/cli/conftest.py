@@ -12,10 +12,10 @@ import pytest
 from interruptions import signals_as_usual  # noqa: F401 - a fixture for all tests
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.reader import packaged_bundle_path
-from avgn_edge.cli import main
-from avgn_edge.errors import BundleError
-from avgn_edge.terminal import progress
+from avgn_edge.cli import progress
+from avgn_edge.cli.main import main
 
 SHARED_CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 

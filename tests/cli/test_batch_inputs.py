@@ -11,10 +11,10 @@ from itertools import islice
 
 import pytest
 
-from avgn_edge.errors import DataError
-from avgn_edge.terminal import names
-from avgn_edge.terminal.clips import find_clips, gather
-from avgn_edge.terminal.resume_file import skip_done
+from avgn_edge._base.errors import DataError
+from avgn_edge.cli import inputs
+from avgn_edge.cli.inputs import find_clips, gather
+from avgn_edge.cli.resume_file import skip_done
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def piped(monkeypatch):
     def pipe(source):
         ours, theirs = os.pipe()
         opened.append(ours)
-        monkeypatch.setattr(names.Names.__init__, "__defaults__", (ours,))
+        monkeypatch.setattr(inputs.Names.__init__, "__defaults__", (ours,))
 
         def write():
             with os.fdopen(theirs, "wb") as file:

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import pytest
 from interruptions import await_end, children, started
 
+from avgn_edge.cli.classify import AlignedLines, choose_jobs, classify_batch
+from avgn_edge.cli.inputs import Batch, ClipInput
+from avgn_edge.cli.runner import Job
 from avgn_edge.runtime.options import Options
-from avgn_edge.terminal.classify import AlignedLines, choose_jobs, classify_batch
-from avgn_edge.terminal.clips import Batch, ClipInput
-from avgn_edge.terminal.job import Job
 
 RUN = [sys.executable, "-m", "avgn_edge", "classify"]
 

@@ -40,7 +40,7 @@ def test_bench_tells_a_person_the_floors(run, bundle):
 
 def test_bench_save_keeps_a_profile_that_time_budgets_are_planned_with(run, bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("avgn_edge.runtime.profile.CAREFUL_RUNS", 2)
+    monkeypatch.setattr("avgn_edge.runtime.device_profile.CAREFUL_RUNS", 2)
     done = run("bench", "--save", "--device", "cpu", "--threads", "1")
     (path,) = tmp_path.rglob("*.json")
     assert (done.code, done.stdout) == (0, "")

@@ -298,7 +298,7 @@ def test_ctrl_c_keeps_what_was_done(run, bundle, media, monkeypatch):
 
 
 def test_a_graph_that_gives_no_numbers_costs_the_clips_that_need_it_and_no_other(run, bundle, media, monkeypatch):
-    from avgn_edge.runtime.graphs import Sessions
+    from avgn_edge.runtime.sessions import Sessions
 
     class Spoilt:
         def __init__(self, session):

@@ -11,7 +11,7 @@ import avgn_edge
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.runtime import doctor as examination
+from avgn_edge.runtime import device_check as examination
 
 
 def test_version_and_help(run):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from html_checks import read_page
 
-from avgn_edge.reports.html import page_name
-from avgn_edge.reports.index import INDEX
-from avgn_edge.terminal.job import Job
+from avgn_edge.cli.runner import Job
+from avgn_edge.report.html import page_name
+from avgn_edge.report.index import INDEX
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from media_makers import SoundSpec, VideoSpec, tone, write_media
 torch = pytest.importorskip("torch")
 
 from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
-from avgn_edge.terminal import training_monitor  # noqa: E402
+from avgn_edge.cli import train as train_command  # noqa: E402
 
 
 def write_table(path, rows):
@@ -90,7 +90,7 @@ def test_ctrl_c_says_how_to_go_on_and_resuming_equals_not_having_stopped(train, 
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_monitor.TrainingMonitor, "step", interrupt)
+        patch.setattr(train_command.TrainingMonitor, "step", interrupt)
         stopped = train(*quick)
     assert (stopped.code, stopped.objects) == (130, [])
     assert "stopping after this step; Ctrl-C again ends at once" in stopped.stderr

@@ -11,8 +11,8 @@ import sys
 import pytest
 from media_makers import SoundSpec, VideoSpec, make_media, tone
 
-from avgn_edge.streaming.events import Event
-from avgn_edge.terminal import watch as watching
+from avgn_edge.cli import watch as watching
+from avgn_edge.runtime.stream.events import Event
 
 pytest.importorskip("onnxruntime")
 
@@ -126,7 +126,7 @@ def test_lines_for_people():
 
 def test_the_view_fits_a_terminal_and_shows_the_window():
     from avgn_edge.runtime.result import ClassScore
-    from avgn_edge.streaming.update import StreamMoment, StreamUpdate
+    from avgn_edge.runtime.stream.events import StreamMoment, StreamUpdate
 
     moments = tuple(
         StreamMoment(float(at), at / 15, at % 2 == 0, at % 3 == 0, at == 15, "dog", 0.5, None) for at in range(16)

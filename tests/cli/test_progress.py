@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from avgn_edge.terminal import progress
-from avgn_edge.terminal.progress import Bar, pace
-from avgn_edge.terminal.training_monitor import TrainingMonitor
+from avgn_edge.cli import progress
+from avgn_edge.cli.progress import Bar, pace
+from avgn_edge.cli.train import TrainingMonitor
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from interruptions import await_end, children, signals_as_usual, started  # noqa: F401 - a fixture
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 
-from avgn_edge.terminal import synth
-from avgn_edge.terminal.interruption import AGAIN_S, Interruptible
+from avgn_edge.cli import synth
+from avgn_edge.cli.console import AGAIN_S, Interruptible
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are counted as on Linux")
 

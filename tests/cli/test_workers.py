@@ -11,10 +11,9 @@ from itertools import count
 import pytest
 from batch_makers import NamedJob
 
-from avgn_edge.errors import AvgnEdgeError, BundleError, ClipError, DataError, DeviceError
-from avgn_edge.terminal.clips import ClipInput
-from avgn_edge.terminal.job import Failure
-from avgn_edge.terminal.workers import AHEAD, ProcessRunner
+from avgn_edge._base.errors import AvgnEdgeError, BundleError, ClipError, DataError, DeviceError
+from avgn_edge.cli.inputs import ClipInput
+from avgn_edge.cli.runner import AHEAD, Failure, ProcessRunner
 
 
 def found(*clips):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from avgn_edge.datasets import read_dataset
-from avgn_edge.errors import DataError
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.datasets import read_dataset
 
 
 def video(subset, *labels):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from media_makers import SoundSpec, VideoSpec, make_media, tone
 
-from avgn_edge.datasets import DataSet, Findings, LabelledClip, check, read_dataset
-from avgn_edge.errors import DataError
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.datasets import DataSet, Findings, LabelledClip, check, read_dataset
 
 VIDEO = VideoSpec(times=[i / 10 for i in range(40)], size=(64, 48))
 SOUND = SoundSpec(tone(440, 4, 22_050), 22_050)
@@ -158,7 +158,7 @@ def test_small_classes_are_worth_a_warning():
 def test_a_worker_that_dies_is_an_error(folder, monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
-    from avgn_edge import process_pool
+    from avgn_edge._base import processes
 
     class Pool:
         def __init__(self, *_, **__): ...
@@ -171,6 +171,6 @@ def test_a_worker_that_dies_is_an_error(folder, monkeypatch):
         def map(self, *_, **__):
             raise BrokenProcessPool
 
-    monkeypatch.setattr(process_pool, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
     with pytest.raises(DataError, match="worker process died"):
         check(read_dataset(folder({"dog/a.mp4": "whole"})), workers=2)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avgn_edge.datasets import read_dataset
-from avgn_edge.errors import DataError
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.datasets import read_dataset
 
 
 def make(root: Path, *names: str) -> Path:

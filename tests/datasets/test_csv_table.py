@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avgn_edge.datasets import LabelledClip, read_dataset
-from avgn_edge.errors import DataError
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.datasets import LabelledClip, read_dataset
 
 
 def read(folder: Path, text: str | bytes):

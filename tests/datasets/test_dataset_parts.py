@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from avgn_edge.datasets import DataSet, LabelledClip
-from avgn_edge.datasets.labelled_clip import split_name
-from avgn_edge.errors import DataError
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.datasets import DataSet, LabelledClip
+from avgn_edge.data.datasets.data_set import split_name
 
 SOURCE = Path("set.csv")
 

@@ -14,14 +14,13 @@ from network_makers import LABELS, FakeBundle, FakeEngine
 
 pytest.importorskip("sklearn", reason="scikit-learn comes with the evaluate extra")
 
-from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint, RiskRow
+from avgn_edge._base.errors import BudgetError, BundleError, DataError
+from avgn_edge.bundle.calibration_tables import ExitSettings, ExitTable, OperatingPoint, RiskRow
 from avgn_edge.bundle.manifest import GraphCost
-from avgn_edge.datasets import LabelledClip, read_dataset
-from avgn_edge.errors import BudgetError, BundleError, DataError
-from avgn_edge.evaluation.evaluate import evaluate, unknown_labels, warm_up
-from avgn_edge.evaluation.paper_cost import has_paper_encoders
-from avgn_edge.evaluation.row import Answer, Failure, Row, Setting, row_of
-from avgn_edge.evaluation.when_and_where import Episode, Truth, WhenAndWhere
+from avgn_edge.data.datasets import LabelledClip, read_dataset
+from avgn_edge.data.evaluation.measuring import evaluate, unknown_labels, warm_up
+from avgn_edge.data.evaluation.row import Answer, Failure, Row, Setting, has_paper_encoders, row_of
+from avgn_edge.data.evaluation.when_and_where import Episode, Truth, WhenAndWhere
 from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 

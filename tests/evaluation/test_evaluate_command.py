@@ -12,13 +12,13 @@ from evaluation_makers import a_row, fake_recognizer, write_truth
 pytest.importorskip("sklearn", reason="scikit-learn comes with the evaluate extra")
 pytest.importorskip("matplotlib", reason="matplotlib comes with the evaluate extra")
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.reader import packaged_bundle_path
-from avgn_edge.cli import main
-from avgn_edge.errors import BundleError
-from avgn_edge.evaluation.row import Row
+from avgn_edge.cli.evaluate import as_text, requests
+from avgn_edge.cli.main import main
+from avgn_edge.data.evaluation.row import Row
 from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.terminal.evaluate import as_text, requests
 
 
 @pytest.fixture

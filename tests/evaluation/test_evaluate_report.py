@@ -10,10 +10,10 @@ from html_checks import read_page
 
 pytest.importorskip("sklearn", reason="scikit-learn comes with the evaluate extra")
 
-from avgn_edge.cli import main
-from avgn_edge.evaluation.row import Row
-from avgn_edge.reports.evaluation_page import EVALUATION
-from avgn_edge.reports.html import percent
+from avgn_edge.cli.main import main
+from avgn_edge.data.evaluation.row import Row
+from avgn_edge.report.evaluation_page import EVALUATION
+from avgn_edge.report.html import percent
 from avgn_edge.runtime.recognizer import Recognizer
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avgn_edge.errors import MissingExtraError
-from avgn_edge.evaluation import metrics
+from avgn_edge._base.errors import MissingExtraError
+from avgn_edge.data.evaluation import metrics
 
 sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn comes with the evaluate extra")
 

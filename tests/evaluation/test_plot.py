@@ -16,9 +16,9 @@ pytest.importorskip("matplotlib", reason="matplotlib comes with the evaluate ext
 import matplotlib.image
 from matplotlib.figure import Figure
 
-from avgn_edge.errors import AvgnEdgeError, DataError, MissingExtraError
-from avgn_edge.evaluation import plot as plotting
-from avgn_edge.evaluation.plot import check_plot, plot
+from avgn_edge._base.errors import AvgnEdgeError, DataError, MissingExtraError
+from avgn_edge.data.evaluation import plot as plotting
+from avgn_edge.data.evaluation.plot import check_plot, plot
 
 ROWS = (
     a_row(budget="none", mean_gflops=3.387, p95_gflops=5.109, top1=0.907),
@@ -117,7 +117,7 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
 def test_evaluation_needs_no_pytorch_and_its_picture_no_pyplot(tmp_path):
     code = (
         "import sys; from pathlib import Path; from evaluation_makers import a_row;"
-        "import avgn_edge.evaluation.evaluate, avgn_edge.evaluation.plot as p;"
+        "import avgn_edge.data.evaluation.measuring, avgn_edge.data.evaluation.plot as p;"
         "early = {'matplotlib', 'sklearn', 'scipy'} & set(sys.modules);"
         f"p.plot([a_row()], Path({str(tmp_path / 'a.png')!r}));"
         "print(sorted(early), sorted({'torch', 'onnx', 'matplotlib.pyplot'} & set(sys.modules)))"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from highlight_makers import made_highlights
 
-from avgn_edge.errors import DataError
-from avgn_edge.evaluation.tvsum import (
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.evaluation.segments_found import (
     evaluate_tvsum,
     read_annotations,
     shot_scores,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from evaluation_makers import a_moment, a_result, write_truth
 
-from avgn_edge.errors import DataError
-from avgn_edge.evaluation.when_and_where import Episode, Truth, judge, read_truth
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.evaluation.when_and_where import Episode, Truth, judge, read_truth
 
 CARD = (100.0, 50.0, 40.0, 40.0)
 """Centre at 120, 70."""
@@ -85,8 +85,8 @@ def test_a_folder_without_truth_has_none(tmp_path):
 
 def test_the_truth_that_synth_writes_is_read(tmp_path):
     pytest.importorskip("PIL", reason="pillow comes with the train extra")
-    from avgn_edge.synth import Sources, clip_rng, plan_clip
-    from avgn_edge.synth.truth import truth_of
+    from avgn_edge.data.synth import Sources, clip_rng, plan_clip
+    from avgn_edge.data.synth.dataset import truth_of
 
     plan = plan_clip(clip_rng(5, 0), Sources.from_folders())
     write_truth(tmp_path, {"clips/0.mp4": truth_of(plan)})

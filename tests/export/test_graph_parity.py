@@ -12,12 +12,11 @@ pytest.importorskip("onnx")
 
 from network_makers import hearing, made_clip, network_inputs  # noqa: E402
 
-from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS  # noqa: E402
 from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
-from avgn_edge.export.parity import TOLERANCE  # noqa: E402
-from avgn_edge.export.relative_error import relative_error  # noqa: E402
-from avgn_edge.export.to_onnx import example_inputs  # noqa: E402
-from avgn_edge.runtime.devices import open_engine  # noqa: E402
+from avgn_edge.architectures.avgn.split import GRAPH_SPECS  # noqa: E402
+from avgn_edge.engines.select import open_engine  # noqa: E402
+from avgn_edge.export.onnx_graphs import example_inputs  # noqa: E402
+from avgn_edge.export.parity import TOLERANCE, relative_error  # noqa: E402
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}
 

@@ -10,14 +10,17 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from avgn_edge.architectures.avgn.graphs import GRAPH_SPECS  # noqa: E402
+from avgn_edge._base.errors import BundleError  # noqa: E402
 from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.settings import preset  # noqa: E402
+from avgn_edge.architectures.avgn.split import GRAPH_SPECS  # noqa: E402
 from avgn_edge.bundle.manifest import GraphCost  # noqa: E402
-from avgn_edge.errors import BundleError  # noqa: E402
-from avgn_edge.evaluation.paper_cost import paper_gflops  # noqa: E402
-from avgn_edge.export.macs import count_macs, graph_cost  # noqa: E402
-from avgn_edge.export.to_onnx import example_inputs  # noqa: E402
+from avgn_edge.data.evaluation.row import paper_gflops  # noqa: E402
+from avgn_edge.export.onnx_graphs import (  # noqa: E402
+    count_macs,
+    example_inputs,
+    graph_cost,
+)
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}
 
@@ -108,10 +111,10 @@ def test_a_price_that_is_not_linear_in_the_items_is_refused():
 def test_a_node_that_multiplies_but_is_not_counted_is_refused(op):
     graph = helper.make_graph([helper.make_node(op, ["x"], ["y"])], "g", [], [])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    from avgn_edge.export import macs
+    from avgn_edge.export import onnx_graphs
 
     with pytest.raises(BundleError, match="not counted"):
-        macs._node_macs(proto.graph.node[0], {})
+        onnx_graphs._node_macs(proto.graph.node[0], {})
 
 
 def torch_macs(module, inputs):

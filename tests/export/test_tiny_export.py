@@ -14,13 +14,13 @@ onnx = pytest.importorskip("onnx")
 from tiny_bundle import COMMITTED, export_tiny  # noqa: E402
 
 import avgn_edge  # noqa: E402
-from avgn_edge.architectures.avgn.graphs import trained  # noqa: E402
 from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.settings import preset  # noqa: E402
 from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
+from avgn_edge.architectures.avgn.split import trained  # noqa: E402
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path  # noqa: E402
-from avgn_edge.export.export import export_bundle  # noqa: E402
 from avgn_edge.export.parity import TOLERANCE  # noqa: E402
+from avgn_edge.export.to_bundle import export_bundle  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media_makers import SoundSpec, VideoSpec, click, number_of, tone, write_media
 
-from avgn_edge.errors import AvgnEdgeError, ClipError
-from avgn_edge.highlights import glyphs
-from avgn_edge.highlights.cut import cut_segments
-from avgn_edge.highlights.lists import COLUMNS, edl, table
-from avgn_edge.highlights.sheet import write_sheet
-from avgn_edge.highlights.streams import Facts, facts_of
-from avgn_edge.highlights.timecode import FrameRate
+from avgn_edge._base.atomic import check_writable, write_text
+from avgn_edge._base.errors import AvgnEdgeError, ClipError
 from avgn_edge.media.opening import open_clip
-from avgn_edge.whole_file import check_writable, write_text
+from avgn_edge.runtime.highlights import contact_sheet
+from avgn_edge.runtime.highlights.contact_sheet import write_sheet
+from avgn_edge.runtime.highlights.cut import cut_segments
+from avgn_edge.runtime.highlights.edit_lists import COLUMNS, Facts, FrameRate, edl, facts_of, table
 
 NTSC = FrameRate.near(Fraction(30_000, 1_001))
 PAL = FrameRate.near(Fraction(25))
@@ -251,8 +249,8 @@ def test_a_sheet_without_pictures_is_refused(tmp_path):
 
 
 def test_no_two_glyphs_are_alike_and_each_has_its_size():
-    drawn = [glyphs.draw(character, 1) for character in "0123456789:.#-"]
-    assert {glyph.shape for glyph in drawn} == {(glyphs.HEIGHT, glyphs.WIDTH + 1)}
+    drawn = [contact_sheet.draw(character, 1) for character in "0123456789:.#-"]
+    assert {glyph.shape for glyph in drawn} == {(contact_sheet.HEIGHT, contact_sheet.WIDTH + 1)}
     assert all((one != other).any() for one, other in pairwise(drawn))
     assert len({glyph.tobytes() for glyph in drawn}) == len(drawn)
-    assert glyphs.draw("12", 3).shape == (21, 36)
+    assert contact_sheet.draw("12", 3).shape == (21, 36)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from highlight_makers import BOTH, COST, HEARD, SEEN, sense_recognizer, spent_macs, write_minute
 
-from avgn_edge.errors import BudgetError, ClipError
-from avgn_edge.highlights import HighlightSettings, find
-from avgn_edge.highlights import source as sources
-from avgn_edge.highlights.listen import EDGE_S, TOGETHER
+from avgn_edge._base.errors import BudgetError, ClipError
 from avgn_edge.media.opening import open_clip
+from avgn_edge.runtime.highlights import HighlightSettings
+from avgn_edge.runtime.highlights import long_video as sources
+from avgn_edge.runtime.highlights.long_video import EDGE_S, TOGETHER
 
 ONE_A_SECOND = 60 * 0.3
 SHORTER = HighlightSettings(least_share=0.0)
@@ -33,7 +33,7 @@ def hits(told):
 
 def test_with_every_frame_glanced_at_each_event_is_one_segment_of_its_class_and_nothing_else_is(minute):
     recognizer, _ = sense_recognizer()
-    told = find(recognizer, minute, "none", settings=SHORTER)
+    told = recognizer.highlights(minute, "none", settings=SHORTER)
     found = hits(told)
     assert {name: len(segments) for name, segments in found.items()} == {"both": 1, "heard": 1, "seen": 1}
     assert len(told.segments) == 3
@@ -47,12 +47,12 @@ def test_with_every_frame_glanced_at_each_event_is_one_segment_of_its_class_and_
 
 def test_scores_lie_in_0_to_1_however_salient_a_moment_is_and_what_is_told_cannot_be_written(minute):
     recognizer, engine = sense_recognizer()
-    plain = find(recognizer, minute, "none", settings=SHORTER)
+    plain = recognizer.highlights(minute, "none", settings=SHORTER)
     answer = engine.answer
     engine.answer = lambda graph, inputs: {
         name: value * (1.05 if name == "saliency" else 1) for name, value in answer(graph, inputs).items()
     }
-    told = find(recognizer, minute, "none", settings=SHORTER)
+    told = recognizer.highlights(minute, "none", settings=SHORTER)
     assert [segment.label for segment in told.segments] == [segment.label for segment in plain.segments]
     assert max(segment.score for segment in told.segments) == 1.0
     assert all(0 <= score <= 1 for segment in told.segments for score in (segment.score, segment.label_score))
@@ -67,7 +67,7 @@ def test_scores_lie_in_0_to_1_however_salient_a_moment_is_and_what_is_told_canno
 @pytest.mark.parametrize("budget", [None, "1.5gflops", "2gflops", "3.123gflops", "20gflops", "none"])
 def test_what_is_spent_is_the_sum_of_what_ran_and_never_exceeds_the_budget(minute, budget):
     recognizer, engine = sense_recognizer()
-    told = find(recognizer, minute, budget)
+    told = recognizer.highlights(minute, budget)
     assert told.budget.spent_gflops == pytest.approx(spent_macs(engine) / 1e9, rel=1e-12)
     if told.budget.limit_gflops is not None:
         assert told.budget.spent_gflops <= told.budget.limit_gflops
@@ -77,7 +77,7 @@ def test_what_is_spent_is_the_sum_of_what_ran_and_never_exceeds_the_budget(minut
 
 def test_the_default_is_a_quarter_of_a_glance_a_second_and_is_used_up_to_a_glance(minute):
     recognizer, _ = sense_recognizer()
-    told = find(recognizer, minute)
+    told = recognizer.highlights(minute)
     quarter = told.budget.one_a_second_gflops / 4
     assert quarter - 2 * 0.3 < told.budget.spent_gflops <= quarter
     assert len(hits(told)["both"]) == len(hits(told)["heard"]) == 1
@@ -85,7 +85,7 @@ def test_the_default_is_a_quarter_of_a_glance_a_second_and_is_used_up_to_a_glanc
 
 def test_glances_go_to_what_is_heard_before_they_are_spread(minute):
     recognizer, _ = sense_recognizer()
-    told = find(recognizer, minute, "4gflops")
+    told = recognizer.highlights(minute, "4gflops")
     when = told.timeline.time_s[told.timeline.glanced]
     assert any(BOTH[0] <= time < BOTH[1] for time in when)
     assert any(HEARD[0] <= time < HEARD[1] for time in when)
@@ -93,7 +93,7 @@ def test_glances_go_to_what_is_heard_before_they_are_spread(minute):
 
 def test_with_no_sound_glances_lie_evenly_over_the_video(tmp_path):
     recognizer, engine = sense_recognizer()
-    told = find(recognizer, write_minute(tmp_path / "mute.mp4", sound=False), "4gflops")
+    told = recognizer.highlights(write_minute(tmp_path / "mute.mp4", sound=False), "4gflops")
     assert engine.items["audio_encoder"] == []
     assert "no audio track" in told.warnings
     when = told.timeline.time_s[told.timeline.glanced]
@@ -104,7 +104,7 @@ def test_with_no_sound_glances_lie_evenly_over_the_video(tmp_path):
 
 def test_sound_alone_is_enough(tmp_path):
     recognizer, engine = sense_recognizer()
-    told = find(recognizer, write_minute(tmp_path / "sound.wav", video=False))
+    told = recognizer.highlights(write_minute(tmp_path / "sound.wav", video=False))
     assert engine.items["global_encoder"] == []
     assert [len(segments) for segments in hits(told).values()] == [1, 1, 0]
 
@@ -113,7 +113,7 @@ def test_nothing_to_hear_or_see_is_an_error(tmp_path):
     recognizer, _ = sense_recognizer()
     silence = write_minute(tmp_path / "silence.wav", video=False, silent=True)
     with pytest.raises(ClipError, match="silent and has no video"):
-        find(recognizer, silence)
+        recognizer.highlights(silence)
 
 
 def test_sound_that_is_missing_somewhere_is_a_warning_and_missing_everywhere_an_error(tmp_path, monkeypatch):
@@ -127,22 +127,22 @@ def test_sound_that_is_missing_somewhere_is_a_warning_and_missing_everywhere_an_
         return before(self, times_s, edge_s)
 
     monkeypatch.setattr(sources.Video, "stretch", stretch)
-    told = find(sense_recognizer()[0], path)
+    told = sense_recognizer()[0].highlights(path)
     assert "sound is missing from 0 s on: none of its sound can be decoded" in told.warnings
     assert told.timeline.heard.tolist() == [False] * TOGETHER + [True] * (80 - TOGETHER)
     lost.clear()
     with pytest.raises(ClipError, match="none of its sound"):
-        find(sense_recognizer()[0], path)
+        sense_recognizer()[0].highlights(path)
 
 
 def test_budgets_that_buy_nothing_say_what_would(minute):
     recognizer, engine = sense_recognizer()
     with pytest.raises(BudgetError, match="give at least 855mflops"):
-        find(recognizer, minute, "800mflops")
-    assert find(recognizer, minute, "855mflops").budget.glances == 0
+        recognizer.highlights(minute, "800mflops")
+    assert recognizer.highlights(minute, "855mflops").budget.glances == 0
     assert engine.items["global_encoder"] == []
     with pytest.raises(BudgetError, match="give it in gflops"):
-        find(recognizer, minute, "2s")
+        recognizer.highlights(minute, "2s")
 
 
 def test_stretches_hear_what_the_whole_file_says_and_hold_few_windows_at_once(minute):
@@ -169,14 +169,14 @@ def test_no_more_than_a_stretch_is_ever_asked_for(minute, monkeypatch):
         return before(self, times_s, edge_s)
 
     monkeypatch.setattr(sources.Video, "stretch", stretch)
-    told = find(sense_recognizer()[0], minute)
+    told = sense_recognizer()[0].highlights(minute)
     assert sum(asked) == told.budget.moments == 80
     assert max(asked) <= TOGETHER
 
 
 def test_progress_ends_at_its_total_and_never_goes_back(minute):
     seen = []
-    find(sense_recognizer()[0], minute, progress=lambda done, total: seen.append((done, total)))
+    sense_recognizer()[0].highlights(minute, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
     shares = [done / total for done, total in seen]
     assert shares == sorted(shares)
@@ -184,9 +184,9 @@ def test_progress_ends_at_its_total_and_never_goes_back(minute):
 
 def test_bytes_and_file_objects_give_what_the_path_gives(minute):
     recognizer, _ = sense_recognizer()
-    by_path = find(recognizer, minute)
+    by_path = recognizer.highlights(minute)
     with minute.open("rb") as file:
-        others = [find(recognizer, minute.read_bytes()), find(recognizer, file)]
+        others = [recognizer.highlights(minute.read_bytes()), recognizer.highlights(file)]
     others.append(recognizer.highlights(minute))
     for told in others:
         assert replace(told, video=by_path.video) == by_path
@@ -194,7 +194,7 @@ def test_bytes_and_file_objects_give_what_the_path_gives(minute):
 
 
 def test_the_dictionary_is_plain_json_with_a_row_a_moment(minute):
-    told = find(sense_recognizer()[0], minute)
+    told = sense_recognizer()[0].highlights(minute)
     read = json.loads(json.dumps(told.to_dict(), allow_nan=False))
     assert len(read["timeline"]["time_s"]) == len(read["timeline"]["glanced"]) == read["budget"]["moments"]
     assert read["segments"][0]["clip"] is None
@@ -205,7 +205,7 @@ def test_a_short_clip_has_as_many_moments_as_the_network_needs(tmp_path):
     from media_makers import SoundSpec, VideoSpec, tone, write_media
 
     short = write_media(tmp_path / "short.mp4", VideoSpec(), SoundSpec(tone(440, 4.0, 44_100)))
-    told = find(sense_recognizer()[0], short)
+    told = sense_recognizer()[0].highlights(short)
     assert told.budget.moments == 16
     assert all(0 <= segment.start_s < segment.end_s <= told.duration_s for segment in told.segments)
 

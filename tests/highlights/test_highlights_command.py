@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from highlight_makers import write_minute
 
-from avgn_edge.cli import main
+from avgn_edge.cli.main import main
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")

@@ -11,15 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import FakeBundle, fake_manifest
 
-from avgn_edge.architectures.avgn.highlights import AvgnHighlights
+from avgn_edge.architectures.avgn.highlight_policy import AvgnHighlights
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.highlights.choosing import interesting, spread
-from avgn_edge.highlights.evidence import answers, scores, sureness
-from avgn_edge.highlights.salience import Salience, window_count
-from avgn_edge.highlights.segments import find_spans
-from avgn_edge.highlights.settings import HighlightSettings
-from avgn_edge.highlights.track import Track, moment_times
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.highlights.search import interesting, spread
+from avgn_edge.runtime.highlights.segments import HighlightSettings, find_spans
+from avgn_edge.runtime.highlights.track import Salience, Track, answers, moment_times, scores, sureness, window_count
 from avgn_edge.runtime.recognizer import Recognizer
 
 
@@ -39,7 +36,7 @@ def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():
 def test_windows_cover_every_moment_and_inner_ones_twice(count):
     track, manifest = a_track(count)
     engine = SenseEngine(manifest)
-    runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32").account(Budget())
+    runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32")._account(Budget())
     policy = AvgnHighlights(manifest, runner)
     track.audio[:, 0] = np.arange(count) + 1
     track.heard[:] = True
@@ -55,7 +52,7 @@ def test_windows_cover_every_moment_and_inner_ones_twice(count):
 
 def test_a_change_in_one_moment_shows_in_the_updated_saliency():
     track, manifest = a_track(64)
-    runner, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32").account(Budget())
+    runner, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32")._account(Budget())
     policy = AvgnHighlights(manifest, runner)
     salience = Salience(track, policy, 16)
     assert salience.update()[30] == pytest.approx(0.1)

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import open_clip
-from avgn_edge.media.ahead import AheadClip
-from avgn_edge.media.around import ClipAround
-from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.clip import ClipAround, OutOfTime
+from avgn_edge.media.prefetch import AheadClip
 
 NAME = "avgn-edge-ahead"
 PATIENCE_S = 20.0

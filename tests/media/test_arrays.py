@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from media_makers import click, number_of, numbered
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import ArrayClip
-from avgn_edge.media.arrays import checked_pcm
+from avgn_edge.media.array_clip import checked_pcm
 from avgn_edge.media.logmel import WINDOW_SAMPLES
 
 FRAMES = np.stack([numbered(i) for i in range(20)])

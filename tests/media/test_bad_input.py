@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import open_clip
 
 GOOD = make_media(VideoSpec(), SoundSpec(tone(440, 4, 44_100)))

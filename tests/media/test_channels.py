@@ -12,7 +12,7 @@ from media_makers import tone
 
 from avgn_edge.media import ArrayClip, open_clip
 from avgn_edge.media.resample import Resampler, mixed
-from avgn_edge.streaming.sound import SoundRing, sound_frames
+from avgn_edge.runtime.stream.buffers import SoundRing, sound_frames
 
 RATE = 48_000
 KINDS = [

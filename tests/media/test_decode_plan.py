@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media_makers import VideoSpec, make_media, number_of
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.decode_plan import DecodePath, Shown, Span, first_decoded, nearest_key
+from avgn_edge.media.frame_index import DecodePath, Shown, Span, first_decoded, nearest_key
 from avgn_edge.media.moments import centred_moments
 
 TENTHS = tuple(i / 10 for i in range(200))

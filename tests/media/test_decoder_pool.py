@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from media_makers import VideoSpec, make_media, number_of
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import decoder_pool, open_clip
-from avgn_edge.media.limit import OutOfTime
+from avgn_edge.media.clip import OutOfTime
 from avgn_edge.media.video import VideoTrack
 
 MANY = VideoSpec([i / 10 for i in range(300)], gop=20)

@@ -7,7 +7,7 @@ import pytest
 from av.codec import hwaccel
 from media_makers import VideoSpec, make_media, number_of
 
-from avgn_edge.errors import ClipError, DeviceError
+from avgn_edge._base.errors import ClipError, DeviceError
 from avgn_edge.media import hardware, open_clip, source
 
 DATA = make_media(VideoSpec([i / 10 for i in range(100)]))

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone
 
-from avgn_edge.media import GLANCE_ORDER, ArrayClip, decode_plan, open_clip
-from avgn_edge.media.decode_plan import FRAMES_A_FRAME
-from avgn_edge.media.limit import OutOfTime, SoundLimit
+from avgn_edge.media import GLANCE_ORDER, ArrayClip, frame_index, open_clip
+from avgn_edge.media.clip import OutOfTime, SoundLimit
+from avgn_edge.media.frame_index import FRAMES_A_FRAME
 from avgn_edge.media.windows import WindowBuffer
 
 RATE = 44_100
@@ -128,8 +128,8 @@ def test_a_deadline_in_the_past_is_noticed_before_anything_is_decoded():
 @pytest.fixture
 def frames_alone(monkeypatch):
     """Work that counts frames: a thousand pixels each, nothing for bytes and packets."""
-    monkeypatch.setattr(decode_plan, "BYTES_A_KILOPIXEL", 10**12)
-    monkeypatch.setattr(decode_plan, "KILOPIXELS_A_PACKET", 0)
+    monkeypatch.setattr(frame_index, "BYTES_A_KILOPIXEL", 10**12)
+    monkeypatch.setattr(frame_index, "KILOPIXELS_A_PACKET", 0)
 
 
 @pytest.mark.usefixtures("frames_alone")
@@ -168,4 +168,4 @@ def test_work_grows_with_the_bytes_of_what_is_decoded(monkeypatch):
     monkeypatch.setattr("media_makers.numbered", lambda number, _: np.roll(noise, number, axis=0))
     busy = make_media(VideoSpec(), None)
     with open_clip(plain) as little, open_clip(busy) as much:
-        assert much.work([4]) - little.work([4]) > 20_000 / decode_plan.BYTES_A_KILOPIXEL
+        assert much.work([4]) - little.work([4]) > 20_000 / frame_index.BYTES_A_KILOPIXEL

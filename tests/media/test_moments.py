@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avgn_edge.media.moments import centred_moments
-from avgn_edge.media.order import GLANCE_ORDER
+from avgn_edge.media.moments import GLANCE_ORDER, centred_moments
 
 
 @given(st.floats(0, 1e6), st.integers(1, 64))

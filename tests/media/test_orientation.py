@@ -18,7 +18,7 @@ import pytest
 
 import avgn_edge
 from avgn_edge.media import open_clip
-from avgn_edge.media.orientation import Orientation
+from avgn_edge.media.frames import Orientation
 
 SIZE = (64, 48)
 # What EXIF's orientations do to a stored picture.

@@ -10,8 +10,7 @@ import pytest
 from media_makers import VideoSpec, number_of, numbered
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.live.address import address_of
-from avgn_edge.media.live.connection import AvConnection
+from avgn_edge.media.live.connection import AvConnection, address_of
 
 VIDEO = VideoSpec(times=[i / 10 for i in range(120)])
 TIMES = VIDEO.times

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_makers import SoundSpec, VideoSpec, click, make_media, number_of, tone
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import open_clip
+from avgn_edge.media.file_clip import SLACK_S, segment_of
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 from avgn_edge.media.moments import moments_at
-from avgn_edge.media.segment import SLACK_S, segment_of
 
 VIDEO = VideoSpec(times=[i / 10 for i in range(80)], size=(64, 48))
 NOISE = (0.3 * np.random.default_rng(0).standard_normal((8 * 22_050, 1))).astype(np.float32)

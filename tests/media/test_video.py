@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media import FrameGeometry, open_clip
 
 LONG = tuple(i / 10 for i in range(300))

@@ -7,10 +7,10 @@ import threading
 import pytest
 from live_makers import FakeClock, FakeConnection, picture, pieces, sound
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.live.connection import Picture, Sound, Status
 from avgn_edge.media.live.feed import MOST_PICTURES, Feed, Inbox
-from avgn_edge.media.live.items import Picture, Sound, Status
-from avgn_edge.media.live.reader import Reading
+from avgn_edge.media.live.live_reader import Reading
 
 FILE = Reading("file", live=False, again=False, speed=None, drains=False)
 

@@ -8,9 +8,9 @@ from threading import Event
 import pytest
 from live_makers import FakeClock, FakeConnection, pieces
 
-from avgn_edge.errors import ClipError
-from avgn_edge.media.live.items import Picture, Piece, Sound, Status
-from avgn_edge.media.live.reader import Reader, Reading
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.live.connection import Picture, Piece, Sound, Status
+from avgn_edge.media.live.live_reader import Reader, Reading
 
 LIVE = Reading("cam")
 FILE = Reading("file", live=False, again=False, speed=1.0, drains=False)

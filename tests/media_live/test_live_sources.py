@@ -11,12 +11,19 @@ import pytest
 from live_makers import FakeClock
 from media_makers import SoundSpec, VideoSpec, make_media, song_with_cover, tone
 
-from avgn_edge.errors import ClipError
-from avgn_edge.media.live.address import Address, address_of, microphone, without_password
-from avgn_edge.media.live.connection import AvConnection
-from avgn_edge.media.live.items import Picture, Sound, Status
-from avgn_edge.media.live.opening import sources
-from avgn_edge.media.live.reader import Reader, Reading
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.live.connection import (
+    Address,
+    AvConnection,
+    Picture,
+    Sound,
+    Status,
+    address_of,
+    microphone,
+    without_password,
+)
+from avgn_edge.media.live.feed import sources
+from avgn_edge.media.live.live_reader import Reader, Reading
 
 
 def part(size=(128, 96), seconds=2.0, begin_s=0.0):

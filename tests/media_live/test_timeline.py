@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avgn_edge.media.live.timeline import Timeline
+from avgn_edge.media.live.live_reader import Timeline
 
 
 def connected(at=0.0):

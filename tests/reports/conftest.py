@@ -8,7 +8,7 @@ pytest.importorskip("onnxruntime")
 
 from network_makers import made_clip
 
-from avgn_edge.reports.record import record
+from avgn_edge.report.record import record
 from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 

@@ -10,11 +10,11 @@ from html_checks import Page
 from media_makers import SoundSpec, VideoSpec, tone, write_media
 from network_makers import made_clip
 
-from avgn_edge.media.arrays import ArrayClip
-from avgn_edge.reports.clip_page import EXITS, clip_page
-from avgn_edge.reports.html import milliseconds, percent
-from avgn_edge.reports.record import record
-from avgn_edge.reports.timeline import COLUMNS, palette, spectrogram
+from avgn_edge.media.array_clip import ArrayClip
+from avgn_edge.report.clip_page import EXITS, clip_page
+from avgn_edge.report.html import milliseconds, percent
+from avgn_edge.report.record import record
+from avgn_edge.report.timeline import COLUMNS, palette, spectrogram
 from avgn_edge.runtime.options import Options
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x00\x1b[2J\u202e\udcff\n&amp;"

@@ -11,11 +11,10 @@ from html_checks import Page
 
 pytest.importorskip("sklearn", reason="scikit-learn comes with the evaluate extra")
 
-from avgn_edge.datasets import LabelledClip
-from avgn_edge.evaluation.details import Witness
-from avgn_edge.evaluation.row import Answer, Failure, Setting, row_of
-from avgn_edge.reports.evaluation_page import Example, dearest_row, evaluation_page
-from avgn_edge.reports.html import percent
+from avgn_edge.data.datasets import LabelledClip
+from avgn_edge.data.evaluation.row import Answer, Failure, Setting, Witness, row_of
+from avgn_edge.report.evaluation_page import Example, dearest_row, evaluation_page
+from avgn_edge.report.html import percent
 
 
 def made(classes, clips, budget="none", task="single-label", cost=1.0):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from network_makers import made_clip
 
-from avgn_edge.errors import ClipError
+from avgn_edge._base.errors import ClipError
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.reports.record import record
-from avgn_edge.reports.recording import RecordingClip
+from avgn_edge.report.record import RecordingClip, record
 from avgn_edge.runtime.options import Options
 
 

@@ -10,12 +10,12 @@ import pytest
 from html_checks import read_page
 from media_makers import VideoSpec, write_media
 
-from avgn_edge.errors import AvgnEdgeError, ClipError
-from avgn_edge.reports.html import page_name
-from avgn_edge.reports.index import INDEX, MOST_THUMBNAILS, IndexRow, index_page, write_index
-from avgn_edge.reports.write import classify_and_report
+from avgn_edge._base.atomic import make_folder, write_text
+from avgn_edge._base.errors import AvgnEdgeError, ClipError
+from avgn_edge.report.html import page_name
+from avgn_edge.report.index import INDEX, MOST_THUMBNAILS, IndexRow, index_page, write_index
+from avgn_edge.report.writing import classify_and_report
 from avgn_edge.runtime.options import Options
-from avgn_edge.whole_file import make_folder, write_text
 
 HOSTILE = 'a<b onclick="x">\udcff\u202e.mp4'
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, WatchedLedger, fake_manifest, made_clip
 
-from avgn_edge.bundle.exits import GLANCED, ExitSettings
+from avgn_edge.bundle.calibration_tables import GLANCED, ExitSettings
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import ExitRules

@@ -11,13 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from avgn_edge._base.errors import DeviceError
 from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
-from avgn_edge.errors import DeviceError
-from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.engines.binding import BoundSession, DeviceTensor
-from avgn_edge.runtime.engines.engine import DeviceReport
-from avgn_edge.runtime.graphs import GraphRunner, Sessions
-from avgn_edge.runtime.ledger import LatencyModel, Ledger
+from avgn_edge.engines.base import DeviceReport
+from avgn_edge.engines.onnxruntime import BoundSession, DeviceTensor
+from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger
+from avgn_edge.runtime.sessions import GraphRunner, Sessions
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -101,7 +100,7 @@ def test_rows_of_rows_are_the_right_rows(glance):
 
 
 def test_rows_at_an_odd_address_go_through_the_host(glance, monkeypatch):
-    from avgn_edge.runtime.engines import binding
+    from avgn_edge.engines import onnxruntime
 
     class Binding:
         def __init__(self):
@@ -116,11 +115,11 @@ def test_rows_at_an_odd_address_go_through_the_host(glance, monkeypatch):
     kept = glance.run({"frames": frames(3)}, keep=("features",))["features"]
     values = kept.numpy()
     asked = Binding()
-    monkeypatch.setattr(binding, "ALIGNMENT", values[0].nbytes)
+    monkeypatch.setattr(onnxruntime, "ALIGNMENT", values[0].nbytes)
     kept[1:3].bind(asked, "visual", "cuda", 1)
     start = kept._value.data_ptr()
     assert asked.calls == [("cuda", 1, np.float32, [2, values.shape[1]], start + values[0].nbytes)]
-    monkeypatch.setattr(binding, "ALIGNMENT", values[0].nbytes * 2)
+    monkeypatch.setattr(onnxruntime, "ALIGNMENT", values[0].nbytes * 2)
     kept[1:3].bind(asked, "visual", "cuda", 1)
     assert asked.calls[1][0] == "visual"
     np.testing.assert_array_equal(asked.calls[1][1], values[1:3])
@@ -165,7 +164,7 @@ def test_the_first_run_needs_no_inputs_from_outside(tiny_bundle):
 
 
 def test_a_whole_look_stays_on_the_device_and_gives_the_same_answer(tiny_bundle):
-    from avgn_edge.runtime.devices import open_engine
+    from avgn_edge.engines.select import open_engine
 
     settings, given = tiny_bundle.manifest.settings, tiny_bundle.manifest.preprocessing
     audio = np.random.default_rng(4).random((given.moments, settings.audio_dim), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avgn_edge.errors import BudgetError
+from avgn_edge._base.errors import BudgetError
 from avgn_edge.runtime.budget import Budget, smallest
 
 

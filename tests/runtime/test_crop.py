@@ -81,7 +81,7 @@ def test_the_crop_is_training_s_crop(case):
 @example(x=96.0, y=95.99999)
 def test_the_crop_is_the_model_s_own_crop(x, y):
     torch = pytest.importorskip("torch")
-    from avgn_edge.architectures.avgn.network.crop import crop as models_crop
+    from avgn_edge.architectures.avgn.network.patch_policy import crop as models_crop
 
     frame = frame_of(10, 224, 224)
     theirs = models_crop(torch.from_numpy(frame)[None], torch.tensor([[x, y]], dtype=torch.float32), 128)[0].numpy()

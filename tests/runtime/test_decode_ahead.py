@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from media_makers import SoundSpec, VideoSpec, make_media, tone
 from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, WatchedLedger, fake_manifest
 
-from avgn_edge.bundle.exits import ExitSettings
-from avgn_edge.errors import BudgetError, ClipError
-from avgn_edge.media.ahead import AheadClip
+from avgn_edge._base.errors import BudgetError, ClipError
+from avgn_edge.bundle.calibration_tables import ExitSettings
+from avgn_edge.media.prefetch import AheadClip
 from avgn_edge.runtime import recognizer as recognizer_module
-from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.exits import ExitRules
-from avgn_edge.runtime.ledger import LatencyModel, Ledger, Run
 from avgn_edge.runtime.recognizer import Recognizer
 
 HEARD = (True,) * 16
@@ -197,7 +196,7 @@ def test_a_caller_who_has_seen_enough_ends_the_thread_and_keeps_the_clip():
 def test_classify_puts_one_answer_into_a_result_the_last_of_the_steps():
     manifest = fake_manifest(REAL_COST)
     recognizer = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    from avgn_edge.runtime import report as report_module
+    from avgn_edge.runtime import reporting as report_module
 
     with mock.patch.object(report_module, "report", wraps=report_module.report) as made:
         answer = recognizer.classify(FakeClip(np.array(HEARD)))

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avgn_edge._base.errors import DeviceError
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.errors import DeviceError
-from avgn_edge.runtime import devices, doctor
-from avgn_edge.runtime.devices import Device, choose_precision, open_engine, precision_note
-from avgn_edge.runtime.prepare import prepare
+from avgn_edge.engines import select
+from avgn_edge.engines.select import Device, choose_precision, open_engine, precision_note
+from avgn_edge.runtime import device_check
+from avgn_edge.runtime.device_check import prepare
 
 ALL = ("fp32", "fp16", "int8")
 
@@ -64,7 +65,7 @@ def test_unknown_devices_are_refused_with_the_valid_ones(text):
     with pytest.raises(DeviceError) as caught:
         open_engine(text)
     message = str(caught.value)
-    assert devices.VALID_DEVICES in message
+    assert select.VALID_DEVICES in message
     assert "\n" not in message
     assert len(message) < 200
 
@@ -118,7 +119,7 @@ def test_auto_takes_onnxruntime_s_cpu_and_says_why_not_cuda():
 
 
 def test_auto_takes_cuda_only_when_a_graph_really_runs(monkeypatch):
-    ort_engine = pytest.importorskip("avgn_edge.runtime.engines.ort")
+    ort_engine = pytest.importorskip("avgn_edge.engines.onnxruntime")
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(
         ort_engine._load(), "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -155,25 +156,25 @@ def test_threads_must_be_positive():
 
 
 def test_doctor_runs_something_on_every_device_and_never_raises():
-    health = {row.device: row for row in doctor.examine()}
-    assert set(health) == set(doctor.DEVICES)
+    health = {row.device: row for row in device_check.examine()}
+    assert set(health) == set(device_check.DEVICES)
     for row in health.values():
         assert row.ok == (row.why is None) == (row.what_to_do is None) == (row.engine is not None)
         assert row.to_dict()["ok"] is row.ok
     assert health["cpu"].ok or health["openvino:CPU"].ok
-    assert doctor.versions()["numpy"]
+    assert device_check.versions()["numpy"]
 
 
 def test_doctor_survives_missing_engines(monkeypatch):
     for package in ("onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, package, None)
-    for row in doctor.examine():
+    for row in device_check.examine():
         assert not row.ok
         assert "avgn-edge[" in row.what_to_do
 
 
 def test_doctor_times_a_look_on_each_device_that_works(tiny_bundle):
-    for row in doctor.examine(tiny_bundle, ("cpu", "openvino:CPU", "cuda:0")):
+    for row in device_check.examine(tiny_bundle, ("cpu", "openvino:CPU", "cuda:0")):
         assert (row.look_ms is not None and row.look_ms > 0) == row.ok
         assert row.precision == ("fp32" if row.ok else None)
         assert row.to_dict()["look_ms"] == row.look_ms
@@ -181,7 +182,7 @@ def test_doctor_times_a_look_on_each_device_that_works(tiny_bundle):
 
 
 def test_a_device_that_fails_a_bundle_s_graph_does_not_work(tiny_bundle, monkeypatch):
-    ort = pytest.importorskip("avgn_edge.runtime.engines.ort")
+    ort = pytest.importorskip("avgn_edge.engines.onnxruntime")
     pytest.importorskip("onnxruntime")
     real = ort.OrtEngine.open
 
@@ -191,7 +192,7 @@ def test_a_device_that_fails_a_bundle_s_graph_does_not_work(tiny_bundle, monkeyp
         return real(engine, path, precision)
 
     monkeypatch.setattr(ort.OrtEngine, "open", refuse)
-    (row,) = doctor.examine(tiny_bundle, ("cpu",))
+    (row,) = device_check.examine(tiny_bundle, ("cpu",))
     assert (row.ok, row.why, row.what_to_do) == (False, "GridSample is not in this driver", "update it")
     assert row.look_ms is None
 
@@ -227,8 +228,8 @@ def test_preparing_opens_and_runs_every_graph_for_the_sizes_clips_use(tiny_bundl
     ],
 )
 def test_doctor_notices_a_broken_installation(installed, problem, monkeypatch):
-    monkeypatch.setattr(doctor, "_version", installed.get)
-    found = doctor.problems()
+    monkeypatch.setattr(device_check, "_version", installed.get)
+    found = device_check.problems()
     assert (problem is None and found == ()) or (len(found) == 1 and problem in found[0])
 
 
@@ -236,11 +237,11 @@ def test_the_runtime_imports_nothing_heavy():
     code = (
         "import sys\n"
         "import avgn_edge.bundle.reader, avgn_edge.bundle.writer, avgn_edge.runtime.crop\n"
-        "import avgn_edge.runtime.devices, avgn_edge.runtime.doctor\n"
-        "import avgn_edge.runtime.engines.ort, avgn_edge.runtime.engines.ov\n"
+        "import avgn_edge.engines.select, avgn_edge.runtime.device_check\n"
+        "import avgn_edge.engines.onnxruntime, avgn_edge.engines.openvino\n"
         "heavy = {'torch', 'onnx', 'scipy', 'onnxruntime', 'openvino'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
-        "avgn_edge.runtime.devices.open_engine()\n"
+        "avgn_edge.engines.select.open_engine()\n"
         "print(sorted({'torch', 'onnx', 'scipy'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

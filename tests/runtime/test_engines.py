@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from avgn_edge.errors import BundleError, DeviceError
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines import ov, probe
+from avgn_edge._base.errors import BundleError, DeviceError
+from avgn_edge.engines import openvino as ov
+from avgn_edge.engines import probe
+from avgn_edge.engines.select import open_engine
 
 ENGINES = {"cpu": "onnxruntime", "openvino:CPU": "openvino"}
 
@@ -147,7 +148,7 @@ def test_wrong_results_are_noticed(engine, monkeypatch):
 
 def test_a_session_that_fell_back_is_refused(monkeypatch, probe_path):
     pytest.importorskip("onnxruntime")
-    from avgn_edge.runtime.engines import ort
+    from avgn_edge.engines import onnxruntime as ort
 
     loaded = ort._load()
     monkeypatch.setattr(loaded, "get_available_providers", lambda: list(ort.PROVIDERS.values()))
@@ -210,7 +211,7 @@ def test_a_missing_engine_names_the_extra(device, package, advice, monkeypatch):
 
 
 def test_a_jetson_is_told_of_nvidia_s_wheel(monkeypatch):
-    from avgn_edge.runtime.engines import ort
+    from avgn_edge.engines import onnxruntime as ort
 
     monkeypatch.setattr(ort.Path, "exists", lambda path: str(path) == "/etc/nv_tegra_release")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -259,7 +260,7 @@ def test_an_engine_names_the_int8_graphs_it_computes_well(device, machine, varia
 
 def test_tensorrt_takes_symmetric_int8_and_cuda_none_of_its_own(monkeypatch):
     pytest.importorskip("onnxruntime")
-    from avgn_edge.runtime.engines import ort
+    from avgn_edge.engines import onnxruntime as ort
 
     monkeypatch.setattr(ort._load(), "get_available_providers", lambda: list(ort.PROVIDERS.values()))
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
@@ -269,11 +270,11 @@ def test_tensorrt_takes_symmetric_int8_and_cuda_none_of_its_own(monkeypatch):
 
 def test_a_gpu_s_graph_is_bound_to_it_and_warmed_up(probe_path, monkeypatch):
     pytest.importorskip("onnxruntime")
-    from avgn_edge.runtime.engines import binding, ort
+    from avgn_edge.engines import onnxruntime as ort
 
     warmed = []
     monkeypatch.setattr(ort._load(), "get_available_providers", lambda: list(ort.PROVIDERS.values()))
-    monkeypatch.setattr(binding.BoundSession, "warm_up", lambda session: warmed.append(session._memory))
+    monkeypatch.setattr(ort.BoundSession, "warm_up", lambda session: warmed.append(session._memory))
     engine = ort.OrtEngine("cuda", 2)
     (name, options), _ = engine._providers(probe_path, "fp16")
     assert (name, options["device_id"], options["use_tf32"]) == ("CUDAExecutionProvider", 2, 0)
@@ -281,13 +282,13 @@ def test_a_gpu_s_graph_is_bound_to_it_and_warmed_up(probe_path, monkeypatch):
     assert options["arena_extend_strategy"] == "kSameAsRequested"
     monkeypatch.setattr(ort, "PROVIDERS", dict.fromkeys(ort.PROVIDERS, "CPUExecutionProvider"))
     monkeypatch.setattr(engine, "_providers", lambda *_: [("CPUExecutionProvider", {})])
-    assert isinstance(engine.open(probe_path), binding.BoundSession)
+    assert isinstance(engine.open(probe_path), ort.BoundSession)
     assert warmed == ["cuda"]
 
 
 def test_openvino_compiles_each_size_once_and_keeps_a_few(small_path, monkeypatch):
     pytest.importorskip("openvino")
-    from avgn_edge.runtime.engines import ov, ov_session
+    from avgn_edge.engines import openvino as ov
 
     compiled = []
     real = ov.OvEngine._compile
@@ -305,9 +306,9 @@ def test_openvino_compiles_each_size_once_and_keeps_a_few(small_path, monkeypatc
     for items in (1, 3, 1, 3, 3):
         run(items)
     assert compiled == ["[1,4]", "[3,4]"]
-    for items in range(1, 2 + ov_session.MOST_SIZES):
+    for items in range(1, 2 + ov.MOST_SIZES):
         run(items)
-    assert len(session._sizes) == ov_session.MOST_SIZES
+    assert len(session._sizes) == ov.MOST_SIZES
     before = len(compiled)
     run(1)  # the one unused for longest has made room
     assert compiled[before:] == ["[1,4]"]
@@ -315,7 +316,7 @@ def test_openvino_compiles_each_size_once_and_keeps_a_few(small_path, monkeypatc
 
 def test_a_graph_that_openvino_takes_only_with_a_dynamic_size_runs_so(small_path, monkeypatch):
     pytest.importorskip("openvino")
-    from avgn_edge.runtime.engines import ov
+    from avgn_edge.engines import openvino as ov
 
     compiled = []
     real = ov.OvEngine._compile
@@ -353,7 +354,7 @@ def test_a_wrong_size_never_makes_another_graph(engine, small_path, shape):
 def test_openvino_s_cache_is_used_and_serves_nothing_stale(small_path, tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("openvino")
-    from avgn_edge.runtime.engines import ov
+    from avgn_edge.engines import openvino as ov
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     served = []
@@ -386,7 +387,7 @@ def test_openvino_s_cache_is_used_and_serves_nothing_stale(small_path, tmp_path,
 
 def test_a_cache_that_cannot_be_written_stops_nothing(small_path, tmp_path, monkeypatch):
     pytest.importorskip("openvino")
-    from avgn_edge.runtime.engines import ov
+    from avgn_edge.engines import openvino as ov
 
     (tmp_path / "file").write_text("")
     inputs = {"frames": np.zeros((1, 4), np.uint8), "state": np.zeros((1, 4), np.float32)}
@@ -399,8 +400,8 @@ def test_a_cache_that_cannot_be_written_stops_nothing(small_path, tmp_path, monk
 @pytest.mark.parametrize("asked", [1, 2])
 def test_openvino_uses_the_threads_it_is_given_and_never_bf16(asked, probe_path, monkeypatch):
     pytest.importorskip("openvino")
-    from avgn_edge.cores import usable_cores
-    from avgn_edge.runtime.engines import ov
+    from avgn_edge._base.processes import usable_cores
+    from avgn_edge.engines import openvino as ov
 
     if usable_cores() < asked:
         pytest.skip("this machine has one core")
@@ -433,8 +434,8 @@ def test_a_signal_is_survived_after_engines_are_gone():
     pytest.importorskip("openvino")
     code = """
 import os, signal
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines import probe
+from avgn_edge.engines.select import open_engine
+from avgn_edge.engines import probe
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
 engines = [open_engine("openvino:AUTO"), open_engine("openvino:CPU")]
 for engine in engines:

@@ -12,12 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import fake_manifest
 
-from avgn_edge.bundle.exits import FIRST_LOOK, GLANCED, LISTENED, ExitSettings, ExitTable, OperatingPoint, RiskRow
-from avgn_edge.errors import BudgetError, BundleError
+from avgn_edge._base.errors import BudgetError, BundleError
+from avgn_edge.bundle.calibration_tables import (
+    FIRST_LOOK,
+    GLANCED,
+    LISTENED,
+    ExitSettings,
+    ExitTable,
+    OperatingPoint,
+    RiskRow,
+)
 from avgn_edge.runtime import exits
-from avgn_edge.runtime.answers import probabilities
 from avgn_edge.runtime.exits import DEFAULT_RISK, DELTA, NEVER, ExitRules, Exits, certified, confidence, tempered
 from avgn_edge.runtime.options import Options
+from avgn_edge.runtime.scores import probabilities
 from avgn_edge.runtime.strategy import promise, strategy
 
 SINGLE, SEVERAL = "single-label", "multi-label"

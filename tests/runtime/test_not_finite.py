@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from network_makers import REAL_COST, FakeBundle, FakeClip, FakeEngine, fake_manifest
 
+from avgn_edge._base.errors import ClipError
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.errors import ClipError
 from avgn_edge.runtime.recognizer import Recognizer
 
 OUTPUTS = [

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, WatchedLedger, fake_manifest
 
-from avgn_edge.bundle.exits import ExitSettings, ExitTable, OperatingPoint
-from avgn_edge.errors import BudgetError
+from avgn_edge._base.errors import BudgetError
+from avgn_edge.bundle.calibration_tables import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.options import Options

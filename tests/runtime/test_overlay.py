@@ -12,8 +12,8 @@ pytest.importorskip("onnxruntime")
 from media_makers import SoundSpec, VideoSpec, number_of, tone, write_media
 from network_makers import made_clip
 
-from avgn_edge.errors import ClipError
-from avgn_edge.media.arrays import ArrayClip
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.array_clip import ArrayClip
 from avgn_edge.runtime.overlay import COLOUR, EDGE, draw_box
 from avgn_edge.runtime.recognizer import Recognizer
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from network_makers import FakeBundle, FakeEngine, fake_manifest
 
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.runtime import profile
-from avgn_edge.runtime.graphs import Sessions
+from avgn_edge.runtime import device_profile
+from avgn_edge.runtime.device_profile import ProfileKey
 from avgn_edge.runtime.latency import HIGH, GraphLatency, LatencyModel, Run, quantile
-from avgn_edge.runtime.profile import ProfileKey
+from avgn_edge.runtime.sessions import Sessions
 
 KEY = ProfileKey("cpu", "fp32", 2, "0" * 64, "onnxruntime 1.20", "a processor")
 PACES = {name: GraphLatency({1: 0.002, 16: 0.02}, (0.9, 1.0, 1.3)) for name in GRAPHS}
@@ -29,18 +29,18 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_a_profile_comes_back_as_it_was_kept_and_leaves_nothing_else_behind(cache):
-    assert profile.load(KEY) is None
-    path = profile.save(KEY, PACES)
-    assert profile.load(KEY) == PACES
+    assert device_profile.load(KEY) is None
+    path = device_profile.save(KEY, PACES)
+    assert device_profile.load(KEY) == PACES
     assert list(cache.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ProfileKey)])
 def test_a_profile_of_another_device_precision_number_of_threads_bundle_or_engine_is_another(field):
-    profile.save(KEY, PACES)
+    device_profile.save(KEY, PACES)
     other = dataclasses.replace(KEY, **{field: 3 if field == "threads" else "other"})
     assert other.file_name != KEY.file_name
-    assert profile.load(other) is None
+    assert device_profile.load(other) is None
 
 
 def spoilt(content: str, kind: str) -> str:
@@ -71,16 +71,16 @@ def spoilt(content: str, kind: str) -> str:
 
 @pytest.mark.parametrize("kind", ["cut short", "empty", "a list", "another version", "another key in it"])
 def test_a_profile_that_is_not_whole_or_another_s_is_as_good_as_none(kind):
-    path = profile.save(KEY, PACES)
+    path = device_profile.save(KEY, PACES)
     path.write_text(spoilt(path.read_text(), kind))
-    assert profile.load(KEY) is None
+    assert device_profile.load(KEY) is None
 
 
 @pytest.mark.parametrize("kind", ["not a number", "negative", "no items", "no spread", "text"])
 def test_a_damaged_profile_is_as_good_as_none(kind):
-    path = profile.save(KEY, PACES)
+    path = device_profile.save(KEY, PACES)
     path.write_text(spoilt(path.read_text(), kind))
-    assert profile.load(KEY) is None
+    assert device_profile.load(KEY) is None
 
 
 def test_a_profile_is_measured_once_read_afterwards_and_measured_again_when_damaged(cache):
@@ -109,8 +109,8 @@ def test_a_profile_is_measured_once_read_afterwards_and_measured_again_when_dama
 def test_a_cache_that_cannot_be_written_costs_a_measurement_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert profile.save(KEY, PACES) is None
-    assert profile.load(KEY) is None
+    assert device_profile.save(KEY, PACES) is None
+    assert device_profile.load(KEY) is None
     manifest = fake_manifest(COST)
     pace = LatencyModel()
     Sessions(FakeBundle(manifest), FakeEngine(manifest), "fp32").measure(pace)

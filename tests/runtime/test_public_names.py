@@ -26,7 +26,7 @@ def result(recognizer):
 
 
 def test_packages_show_their_public_names_before_one_was_used():
-    names = ("avgn_edge", "avgn_edge.media", "avgn_edge.runtime", "avgn_edge.highlights")
+    names = ("avgn_edge", "avgn_edge.media", "avgn_edge.runtime", "avgn_edge.runtime.highlights")
     code = f"""
 from importlib import import_module
 for package in map(import_module, {names}):

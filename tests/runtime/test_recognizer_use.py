@@ -14,8 +14,8 @@ import pytest
 from media_makers import SoundSpec, VideoSpec, make_media, tone
 from network_makers import RATE, FakeBundle, FakeEngine, fake_manifest, made_clip, sound, texture
 
-from avgn_edge.errors import BudgetError, BundleError, ClipError
-from avgn_edge.media.arrays import ArrayClip
+from avgn_edge._base.errors import BudgetError, BundleError, ClipError
+from avgn_edge.media.array_clip import ArrayClip
 from avgn_edge.runtime.recognizer import Recognizer
 
 pytest.importorskip("torch")
@@ -280,7 +280,7 @@ def test_a_bundle_that_is_none_is_a_bundle_error(tmp_path):
 
 
 def test_an_overflowing_logit_is_a_probability_and_no_warning(recwarn):
-    from avgn_edge.runtime.answers import probabilities
+    from avgn_edge.runtime.scores import probabilities
 
     for task in ("single-label", "multi-label"):
         values = probabilities(np.array([-1e4, 0.0, 1e4], dtype=np.float32), task)

@@ -7,7 +7,7 @@ import pytest
 from network_makers import made_clip, network_inputs
 
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.media.order import GLANCE_ORDER
+from avgn_edge.media.moments import GLANCE_ORDER
 from avgn_edge.runtime.recognizer import Recognizer
 
 torch = pytest.importorskip("torch")

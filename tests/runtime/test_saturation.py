@@ -7,8 +7,8 @@ import pytest
 
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.reader import packaged_bundle_path
-from avgn_edge.runtime.devices import open_engine
-from avgn_edge.runtime.engines import vnni
+from avgn_edge.engines import probe
+from avgn_edge.engines.select import open_engine
 
 CPUS = {
     "flags\t\t: fpu sse4_2 avx2 fma avx512f avx512bw": True,
@@ -22,23 +22,23 @@ CPUS = {
 def without_vnni(monkeypatch, tmp_path):
     """As if this were an x86 CPU with AVX2 alone."""
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2\n")
-    monkeypatch.setattr(vnni, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(probe, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
 
 @pytest.mark.parametrize("flags", CPUS)
 def test_flags_tell_whether_sums_saturate(flags, monkeypatch, tmp_path):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\nbugs\t: avx_vnni_none\n")
-    monkeypatch.setattr(vnni, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(probe, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert vnni.saturates() is CPUS[flags]
+    assert probe.saturates() is CPUS[flags]
 
 
 def test_an_unknown_x86_cpu_may_saturate_and_an_arm_one_does_not(monkeypatch, tmp_path):
-    monkeypatch.setattr(vnni, "CPUINFO", tmp_path / "absent")
+    monkeypatch.setattr(probe, "CPUINFO", tmp_path / "absent")
     for machine, expected in {"AMD64": True, "x86_64": True, "aarch64": False, "arm64": False}.items():
         monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
-        assert vnni.saturates() is expected
+        assert probe.saturates() is expected
 
 
 def product_of_bytes(largest):
@@ -84,9 +84,9 @@ def test_sums_of_bytes_are_exact_on_this_cpu(device, largest, tmp_path):
 
 def test_onnx_runtime_is_told_to_be_exact_where_sums_would_saturate(without_vnni, monkeypatch):
     pytest.importorskip("onnxruntime")
-    key, value = vnni.EXACT
+    key, value = probe.EXACT
     assert open_engine("cpu")._options().get_session_config_entry(key) == value
-    monkeypatch.setattr(vnni, "saturates", lambda: False)  # there the exact way is the slower one
+    monkeypatch.setattr(probe, "saturates", lambda: False)  # there the exact way is the slower one
     with pytest.raises(RuntimeError):
         open_engine("cpu")._options().get_session_config_entry(key)
 
@@ -96,7 +96,7 @@ def test_openvino_is_told_to_be_exact_where_sums_would_saturate(without_vnni, mo
     engine = open_engine("openvino:CPU")
     assert engine._config("int8")["LP_TRANSFORMS_MODE"] == "NO"
     assert "LP_TRANSFORMS_MODE" not in engine._config("fp32")
-    monkeypatch.setattr(vnni, "saturates", lambda: False)
+    monkeypatch.setattr(probe, "saturates", lambda: False)
     assert "LP_TRANSFORMS_MODE" not in engine._config("int8")
 
 
@@ -114,16 +114,16 @@ def test_the_packaged_graphs_need_it(graph):
 def test_a_graph_that_was_compiled_for_a_cpu_with_vnni_is_not_served_to_one_without(monkeypatch, tmp_path):
     """Two machines may share a home; OpenVINO's cache does not ask whether it was told to be exact."""
     pytest.importorskip("openvino")
-    from avgn_edge.runtime.engines import ov
+    from avgn_edge.engines import openvino
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data, _ = product_of_bytes(64)
     (tmp_path / "product.onnx").write_bytes(data)
     served = []
-    real = ov.OvEngine._compile
-    monkeypatch.setattr(ov.OvEngine, "_compile", lambda *asked: served.append(real(*asked)) or served[-1])
+    real = openvino.OvEngine._compile
+    monkeypatch.setattr(openvino.OvEngine, "_compile", lambda *asked: served.append(real(*asked)) or served[-1])
     for saturates in (False, False, True, True):
-        monkeypatch.setattr(vnni, "saturates", lambda saturates=saturates: saturates)
+        monkeypatch.setattr(probe, "saturates", lambda saturates=saturates: saturates)
         session = open_engine("openvino:CPU", threads=1).open(tmp_path / "product.onnx", "int8")
         session.run({"x": np.full((4, 64), 255, np.float32)})
     assert [compiled.get_property("LOADED_FROM_CACHE") for compiled in served] == [False, True, False, True]

@@ -11,10 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from network_makers import REAL_COST, FakeBundle, FakeClip, FakeEngine, WatchedLedger, fake_manifest
 
-from avgn_edge.errors import BudgetError, ClipError
+from avgn_edge._base.errors import BudgetError, ClipError
 from avgn_edge.runtime import recognizer as recognizer_module
-from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.ledger import Run
+from avgn_edge.runtime.budget import Budget, Run
 from avgn_edge.runtime.recognizer import Recognizer
 
 
@@ -271,7 +270,7 @@ def test_a_time_budget_glances_one_frame_at_a_time_and_always_answers():
 def test_a_slow_device_takes_fewer_steps_within_its_time(monkeypatch):
     """With a clock that only runs count on, an answer is in time once each graph's pace is known."""
     now = [0.0]
-    monkeypatch.setattr("avgn_edge.runtime.ledger.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("avgn_edge.runtime.budget.time.perf_counter", lambda: now[0])
     manifest = fake_manifest(REAL_COST)
     engine = FakeEngine(manifest)
     answer = engine.answer

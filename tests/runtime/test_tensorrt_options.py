@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from avgn_edge.runtime.engines import probe, tensorrt
+from avgn_edge.engines import probe, tensorrt
 
 ort = pytest.importorskip("onnxruntime")
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from network_makers import FakeBundle, FakeClip, FakeEngine, fake_manifest
 
 from avgn_edge.architectures.avgn.spec import GRAPHS
-from avgn_edge.media.limit import OutOfTime, not_heard
+from avgn_edge.engines.base import DeviceReport
+from avgn_edge.media.clip import OutOfTime, not_heard
 from avgn_edge.media.windows import WindowBuffer
-from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.engines.engine import DeviceReport
-from avgn_edge.runtime.ledger import LATE
+from avgn_edge.runtime.budget import LATE, Budget
 from avgn_edge.runtime.recognizer import Recognizer
 
 PACES = {
@@ -102,7 +101,7 @@ class Bench:
         self.manifest = fake_manifest(dict.fromkeys(GRAPHS, (0, 1)), glances=glances, looks=looks)
         engine = TimedEngine(self.manifest, self.clock, paces or PACES)
         engine.report = DeviceReport("fake", "fake", engine_name, "0")
-        with mock.patch("avgn_edge.runtime.warm_media.WarmMedia"):
+        with mock.patch("avgn_edge.runtime.warm_up.WarmMedia"):
             self.recognizer = Recognizer(FakeBundle(self.manifest), engine, "fp32")
         self.run(1000.0)
 
@@ -220,7 +219,7 @@ def test_an_answer_within_a_tenth_of_its_budget_is_not_called_late():
     bench = Bench()
     ledger_started = bench.clock.now
     with mock.patch("time.perf_counter", bench.clock):
-        from avgn_edge.runtime.ledger import LatencyModel, Ledger
+        from avgn_edge.runtime.budget import LatencyModel, Ledger
 
         ledger = Ledger(Budget("1s", seconds=1.0), {}, LatencyModel())
         bench.clock.now = ledger_started + LATE - 0.001

@@ -13,13 +13,13 @@ import pytest
 from network_makers import REAL_COST, FakeBundle, FakeClip, FakeEngine, fake_manifest
 
 import avgn_edge
-from avgn_edge.arguments import choice, number, whole
-from avgn_edge.errors import ArgumentError, AvgnEdgeError
-from avgn_edge.highlights import HighlightSettings
+from avgn_edge._base.arguments import choice, number, whole
+from avgn_edge._base.errors import ArgumentError, AvgnEdgeError
 from avgn_edge.media import ArrayClip, FrameGeometry, log_mel, open_clip
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.highlights import HighlightSettings
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.streaming.events import EventSettings
+from avgn_edge.runtime.stream.events import EventSettings
 
 CLIP = FakeClip(np.ones(16, dtype=np.bool_))
 PICTURE = np.zeros((4, 6, 3), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avgn_edge.runtime.budget import Budget
-from avgn_edge.streaming.bucket import Bucket
+from avgn_edge.runtime.stream.stream_settings import Bucket
 
 
 class Spent:

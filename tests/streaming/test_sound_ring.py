@@ -8,7 +8,7 @@ import pytest
 
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 from avgn_edge.media.resample import mono_frame
-from avgn_edge.streaming.sound import HALF_WINDOW_S, SoundRing
+from avgn_edge.runtime.stream.buffers import HALF_WINDOW_S, SoundRing
 
 
 def ramp(begin_s: float, end_s: float):

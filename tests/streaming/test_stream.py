@@ -21,10 +21,10 @@ from network_makers import (
     texture,
 )
 
+from avgn_edge._base.errors import BudgetError, ClipError
 from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
-from avgn_edge.errors import BudgetError, ClipError
 from avgn_edge.runtime.recognizer import Recognizer
-from avgn_edge.streaming.events import EventSettings
+from avgn_edge.runtime.stream.events import EventSettings
 
 RATE = 16_000
 NOISE = (0.1 * np.random.default_rng(0).normal(size=RATE)).astype(np.float32)
@@ -159,7 +159,7 @@ def test_the_window_is_what_the_graphs_say_of_the_same_sixteen_moments():
     from avgn_edge.media.logmel import log_mel
     from avgn_edge.runtime.budget import Budget
 
-    runner, _ = recognizer.account(Budget())
+    runner, _ = recognizer._account(Budget())
     graphs = AvgnGraphs(runner)
     windows = np.stack([waveform[second * RATE : second * RATE + 15_600] for second in range(1, 17)])
     audio, _ = graphs.listen(log_mel(windows))

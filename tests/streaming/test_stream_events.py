@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avgn_edge.errors import AvgnEdgeError
-from avgn_edge.streaming.events import EventFinder, EventSettings
+from avgn_edge._base.errors import AvgnEdgeError
+from avgn_edge.runtime.stream.events import EventFinder, EventSettings
 
 LABELS = ("dog", "rain")
 SHARP = EventSettings(on=0.5, off=0.3, smoothing_s=0.0, cooldown_s=0.0)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("PIL", reason="pillow comes with the train extra")
 
-from avgn_edge.synth import Sources, clip_rng, plan_clip
+from avgn_edge.data.synth import Sources, clip_rng, plan_clip
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

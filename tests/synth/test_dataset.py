@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from avgn_edge.errors import DataError
-from avgn_edge.synth import Recipe, render_audio, render_frame, write_dataset
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.synth import Recipe, render_audio, render_frame, write_dataset
 
 
 @pytest.fixture(scope="module")

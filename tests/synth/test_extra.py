@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from avgn_edge.errors import MissingExtraError
-from avgn_edge.synth import _pillow
+from avgn_edge._base.errors import MissingExtraError
+from avgn_edge.data.synth import own
 
 
 def test_missing_pillow_names_the_extra(monkeypatch):
-    _pillow.pillow.cache_clear()
+    own.pillow.cache_clear()
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match=r"avgn-edge\[train\]"):
-        _pillow.pillow()
-    _pillow.pillow.cache_clear()
+        own.pillow()
+    own.pillow.cache_clear()

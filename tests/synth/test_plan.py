@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from avgn_edge.synth import Variation, card_box, clip_rng, episode_at, plan_clip, truth_of
-from avgn_edge.synth.plan import HEIGHT, WIDTH
+from avgn_edge.data.synth import Variation, card_box, clip_rng, episode_at, plan_clip, truth_of
+from avgn_edge.data.synth.clip_plan import HEIGHT, WIDTH
 
 
 def test_same_seed_draws_the_same_plan(own_sources):

@@ -6,18 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avgn_edge.synth import (
+from avgn_edge.data.synth import (
     Variation,
     card_box,
     clip_rng,
-    compose_moments,
-    cut_windows,
-    draw_times,
     plan_clip,
     render_audio,
     render_frame,
 )
-from avgn_edge.synth.resample import resample
+from avgn_edge.data.synth.sources import resample
+from recipes.digits.moments import compose_moments, cut_windows, draw_times
 
 
 def find(sources, **wanted):

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avgn_edge.errors import DataError
-from avgn_edge.synth import Sources, clip_rng, compose_moments, plan_clip
+from avgn_edge._base.errors import DataError
+from avgn_edge.data.synth import Sources, clip_rng, plan_clip
+from recipes.digits.moments import compose_moments
 
 
 def used(sources):

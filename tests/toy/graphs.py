@@ -5,7 +5,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from avgn_edge.bundle.manifest import NetworkSettings
-from avgn_edge.export.network import GraphSpec, TrainedNetwork
+from avgn_edge.export.trained_network import GraphSpec, TrainedNetwork
 
 LABELS = ("walk", "sing")
 

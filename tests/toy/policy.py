@@ -3,10 +3,10 @@
 import numpy as np
 
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.runtime.answers import from_heads, probabilities
-from avgn_edge.runtime.ledger import Run
+from avgn_edge.runtime.budget import Run
 from avgn_edge.runtime.loop import Answer, Offer
 from avgn_edge.runtime.moments_table import MomentsTable
+from avgn_edge.runtime.scores import from_heads, probabilities
 
 
 class Toy:

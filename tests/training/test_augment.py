@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
-from avgn_edge.training.augment import (
+from avgn_edge.training.batches import (
     SILENCE,
     Augmentation,
     CropBox,

@@ -15,11 +15,11 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone, write_media  # noqa: E402
 
-from avgn_edge.datasets import DataSet, LabelledClip  # noqa: E402
-from avgn_edge.errors import DataError  # noqa: E402
+from avgn_edge._base.errors import DataError  # noqa: E402
+from avgn_edge.data.datasets import DataSet, LabelledClip  # noqa: E402
 from avgn_edge.media import open_clip  # noqa: E402
 from avgn_edge.training import clip_loader  # noqa: E402
-from avgn_edge.training.augment import SILENCE, Augmentation  # noqa: E402
+from avgn_edge.training.batches import SILENCE, Augmentation  # noqa: E402
 from avgn_edge.training.clip_loader import (  # noqa: E402
     ClipMoments,
     Failure,

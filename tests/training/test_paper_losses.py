@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from network_makers import made_clip, network_inputs  # noqa: E402
 
-from avgn_edge.media.order import GLANCE_ORDER  # noqa: E402
-from avgn_edge.training import losses as paper  # noqa: E402
-from avgn_edge.training.batch import Batch  # noqa: E402
+from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
+from avgn_edge.training import objective as paper  # noqa: E402
+from avgn_edge.training.batches import Batch  # noqa: E402
 from avgn_edge.training.forward import draw_glanced, encode, run  # noqa: E402
 from avgn_edge.training.objective import Objective  # noqa: E402
-from avgn_edge.training.settings import LossWeights, TrainingSettings  # noqa: E402
+from avgn_edge.training.training_settings import LossWeights, TrainingSettings  # noqa: E402
 
 ORDER = torch.tensor(GLANCE_ORDER)
 TARGET = torch.tensor([2, 5])

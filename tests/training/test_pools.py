@@ -14,11 +14,11 @@ from network_makers import tiny_settings  # noqa: E402
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.inference import Looks  # noqa: E402
-from avgn_edge.synth import Sources, Variation, write_dataset  # noqa: E402
-from avgn_edge.training import pool as pools  # noqa: E402
-from avgn_edge.training.evidence import when_and_where  # noqa: E402
-from avgn_edge.training.pool_source import FeaturePool, PoolSource, encode_pool  # noqa: E402
-from avgn_edge.training.tables import Examined  # noqa: E402
+from avgn_edge.data.synth import Sources, Variation, write_dataset  # noqa: E402
+from recipes.digits import pool as pools  # noqa: E402
+from recipes.digits.evidence import when_and_where  # noqa: E402
+from recipes.digits.pool import FeaturePool, PoolSource, encode_pool  # noqa: E402
+from recipes.digits.tables import Examined  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from run_makers import (  # noqa: E402
     small_model,
 )
 
+from avgn_edge._base.errors import DataError  # noqa: E402
 from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
-from avgn_edge.errors import DataError  # noqa: E402
 from avgn_edge.training.run import best_path, state_path  # noqa: E402
 
 STEPS = [(epoch, step) for epoch in range(2) for step in range(3)]

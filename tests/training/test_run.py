@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 from network_makers import LABELS  # noqa: E402
 from run_makers import SETTINGS, RandomSource, random_batch, run_training, same_weights, small_model  # noqa: E402
 
+from avgn_edge._base.errors import AvgnEdgeError, DataError  # noqa: E402
 from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
-from avgn_edge.errors import AvgnEdgeError, DataError  # noqa: E402
-from avgn_edge.training.fine_tune import relabelled, take_weights  # noqa: E402
+from avgn_edge.training.assemble import relabelled, take_weights  # noqa: E402
 from avgn_edge.training.monitor import LogMonitor, Several, Silent  # noqa: E402
 from avgn_edge.training.run import best_path, state_path  # noqa: E402
-from avgn_edge.training.settings import LearningRates, LossWeights  # noqa: E402
+from avgn_edge.training.training_settings import LearningRates, LossWeights  # noqa: E402
 
 ONE_EPOCH = replace(SETTINGS, epochs=1)
 

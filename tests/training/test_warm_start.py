@@ -13,8 +13,8 @@ pytest.importorskip("PIL")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from avgn_edge.training import warm_start as warm  # noqa: E402
-from avgn_edge.training.pool import Pool  # noqa: E402
+from recipes.digits import warm_start as warm  # noqa: E402
+from recipes.digits.pool import Pool  # noqa: E402
 
 
 @pytest.fixture(scope="module")

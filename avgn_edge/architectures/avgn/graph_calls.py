@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avgn_edge.runtime.ledger import Run
+from avgn_edge.runtime.budget import Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avgn_edge.runtime.engines.engine import DeviceArray
-    from avgn_edge.runtime.graphs import Flags, Floats, GraphRunner
+    from avgn_edge.engines.base import DeviceArray
+    from avgn_edge.runtime.sessions import Flags, Floats, GraphRunner
 
 
 class AvgnGraphs:

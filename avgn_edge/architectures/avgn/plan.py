@@ -3,7 +3,7 @@
 A calibrated bundle says which T_G and k did best under which limit of compute (its operating points). Without, a budget
 that reaches T_G glances and a look takes them, and more looks as long as it lasts; a smaller one leads with a single
 glance and spends the rest on looks: at the same cost a few looks, each with its own glance, were worth more than more
-glances and one look (docs/results.md; the paper's cheapest points have T_G = 2 and early exit too).
+glances and one look (docs/results/; the paper's cheapest points have T_G = 2 and early exit too).
 
 More budget never spends less, early exits aside. Two numbers of glances choose other moments, so what leads to fewer is
 kept below what the next spends at the least. This rests on f_G having no fixed price: two runs of it cost what one run
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avgn_edge.bundle.exits import OperatingPoint
-from avgn_edge.runtime.ledger import DECODE, Ledger, Run
+from avgn_edge.bundle.calibration_tables import OperatingPoint
+from avgn_edge.runtime.budget import DECODE, Ledger, Run
 
 if TYPE_CHECKING:
     from avgn_edge.runtime.strategy import Strategy

@@ -7,25 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avgn_edge._base.errors import BudgetError, ClipError
 from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.plan import LOOK, Plan, look_runs, plan_of
 from avgn_edge.architectures.avgn.spec import settings_of
-from avgn_edge.bundle.exits import GLANCED, LISTENED
-from avgn_edge.errors import BudgetError, ClipError
-from avgn_edge.runtime.answers import from_heads, probabilities
-from avgn_edge.runtime.budget import smallest
+from avgn_edge.bundle.calibration_tables import GLANCED, LISTENED
+from avgn_edge.runtime.budget import Ledger, Run, smallest
 from avgn_edge.runtime.crop import crop
 from avgn_edge.runtime.exits import Exits
-from avgn_edge.runtime.ledger import Ledger, Run
 from avgn_edge.runtime.loop import Answer, Offer
 from avgn_edge.runtime.moments_table import MomentsTable
+from avgn_edge.runtime.scores import from_heads, probabilities
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.runtime.engines.engine import DeviceArray
-    from avgn_edge.runtime.graphs import Floats, GraphRunner
+    from avgn_edge.engines.base import DeviceArray
     from avgn_edge.runtime.result import Exit
     from avgn_edge.runtime.senses import Senses
+    from avgn_edge.runtime.sessions import Floats, GraphRunner
     from avgn_edge.runtime.strategy import Strategy
 
 

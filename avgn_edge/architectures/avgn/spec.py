@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from avgn_edge.bundle import _fields as check
+from avgn_edge._base.errors import BundleError
+from avgn_edge.bundle import fields as check
 from avgn_edge.bundle.architecture import Architecture, GraphRole
-from avgn_edge.bundle.exits import FIRST_LOOK
+from avgn_edge.bundle.calibration_tables import FIRST_LOOK
+from avgn_edge.bundle.consistency import ITEMS, MELS
 from avgn_edge.bundle.manifest import MAX_SIDE, MAX_WIDTH, NetworkSettings
-from avgn_edge.bundle.network import ITEMS, MELS
-from avgn_edge.errors import BundleError
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.architecture import Expected, Signatures
@@ -130,8 +130,8 @@ ARCHITECTURE = Architecture(
     look=_LOOK,
     steps=lambda looks: FIRST_LOOK + looks,
     policy="avgn_edge.architectures.avgn.policy:AvgnPolicy",
-    stream_policy="avgn_edge.architectures.avgn.stream:AvgnStream",
-    highlight_policy="avgn_edge.architectures.avgn.highlights:AvgnHighlights",
-    checkpoints="avgn_edge.architectures.avgn.graphs:read",
+    stream_policy="avgn_edge.architectures.avgn.stream_policy:AvgnStream",
+    highlight_policy="avgn_edge.architectures.avgn.highlight_policy:AvgnHighlights",
+    checkpoints="avgn_edge.architectures.avgn.split:read",
 )
 GRAPHS = ARCHITECTURE.names

@@ -1,27 +1,191 @@
-"""An open source: demuxed and decoded as it comes, all tracks together."""
+"""A live source: what its name stands for, how FFmpeg opens it, and what it delivers."""
 
 from __future__ import annotations
 
 import contextlib
+import stat
+import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import av
 import av.error
 
-from avgn_edge.errors import ClipError
-from avgn_edge.media.faults import as_clip_error, reason
-from avgn_edge.media.live.address import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Address
-from avgn_edge.media.live.items import Piece
-from avgn_edge.media.orientation import MirrorImage
-from avgn_edge.media.output_order import OutputOrder
-from avgn_edge.media.source import MAX_PIXELS
-from avgn_edge.media.streams import best_streams
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.container import OutputOrder, best_streams
+from avgn_edge.media.frames import MirrorImage
+from avgn_edge.media.source import MAX_PIXELS, as_clip_error, reason
 
 if TYPE_CHECKING:
+    import av
+    from av.audio.frame import AudioFrame
     from av.packet import Packet
     from av.stream import Stream
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame; `time_s` in seconds of the stream."""
+
+    frame: av.VideoFrame
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A piece of decoded sound; `time_s`, of its first sample, in seconds of the stream."""
+
+    frame: AudioFrame
+    time_s: float
+
+
+State = Literal["connected", "lost", "reconnecting", "behind", "ended"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Something happened to the source."""
+
+    status: State
+    text: str
+    """The sentence for a person."""
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+Item = Picture | Sound | Status
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a connection delivers: a decoded frame and the source's own time of it, None where it has none."""
+
+    frame: av.VideoFrame | AudioFrame
+    time_s: float | None
+    lasts_s: float = 0.0
+    waited_s: float = 0.0
+    """How long the source kept us waiting for it: next to nothing where there is a backlog."""
+
+
+class Connection(Protocol):
+    """A source that is open. Whatever it raises means that it is lost; `ends` tells whether its end is the end."""
+
+    ends: bool
+    """Whether it ends where its data end, as files do; a live source that ends has been lost."""
+
+    @property
+    def what(self) -> str:
+        """Its tracks in words."""
+        ...
+
+    def pieces(self) -> Iterator[Piece]:
+        """Deliver until the end."""
+        ...
+
+    def set_skip_level(self, level: int) -> None:
+        """Decode less: 0 all, 1 no frame that no other needs, 2 key frames only."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+OPEN_TIMEOUT_S: Final = 10.0
+READ_TIMEOUT_S: Final = 10.0
+_ANALYSIS: Final = {"analyzeduration": "2000000"}
+"""Microseconds of a source that are looked through for its tracks."""
+_PROMPT: Final = {"fflags": "nobuffer", "flags": "low_delay"}
+"""For what comes in real time only: what was looked through is thrown away instead of being caught up with."""
+_NETWORK: Final = "tcp,udp,rtp,rtsp,rtsps,srtp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
+"""No files: a playlist from elsewhere must not read this machine's."""
+_SCHEMES: Final = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
+_CAMERAS: Final = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+_MICROPHONES: Final = frozenset({"alsa", "pulse", "avfoundation", "dshow", "oss", "sndio", "jack"})
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to open a source."""
+
+    name: str
+    """For people: without passwords."""
+    url: str
+    format: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    protocols: str = ""
+    live: bool = True
+    """Whether it is lived through as it comes, and lost rather than over when it ends."""
+    again: bool = True
+    """Whether it can be opened again."""
+    drains: bool = True
+    """Whether data come when they come: a file's are always there."""
+
+
+def address_of(source: str) -> Address:
+    """Tell what `source` is: `-`, a url, a camera, or a file. ClipError for what cannot be any."""
+    if source == "-":
+        return Address("standard input", "pipe:0", protocols="pipe", options=dict(_ANALYSIS), live=False, again=False)
+    scheme, separator, _ = source.partition("://")
+    if separator:
+        return _url(source, scheme.lower())
+    if not source:  # which pathlib takes for the folder one is in
+        raise ClipError("a source", "its name is empty", "give a file, a camera, an address or -")
+    path = Path(source)
+    if sys.platform == "win32" and source.startswith("video="):
+        return Address(source, source, "dshow", {"rtbufsize": "64M"})
+    if sys.platform == "darwin" and (source.startswith("camera:") or source.isdigit()):
+        return Address(source, f"{source.removeprefix('camera:')}:none", "avfoundation", {"framerate": "30"})
+    if not path.exists():
+        camera = {"darwin": "camera:0", "win32": "video=NAME"}.get(sys.platform, "/dev/video0")
+        raise ClipError(source, "there is no such file", f"give a file, a camera such as {camera}, an address or -")
+    if stat.S_ISCHR(path.stat().st_mode):
+        return Address(source, source, _CAMERAS.get(sys.platform, "v4l2"), dict(_PROMPT))
+    if path.is_dir():
+        raise ClipError(source, "it is a folder", "give one file, or use `avgn-edge classify`")
+    regular = stat.S_ISREG(path.stat().st_mode)
+    return Address(source, f"file:{source}", protocols="file", live=False, again=regular, drains=not regular)
+
+
+def microphone(text: str) -> Address:
+    """Read a microphone, such as `alsa:default`, `avfoundation:0` or `dshow:NAME`."""
+    kind, separator, device = text.partition(":")
+    if not separator or kind not in _MICROPHONES or not device:
+        raise ClipError(f"microphone {text!r}", "it is not KIND:DEVICE", "write it as alsa:default or avfoundation:0")
+    url = {"avfoundation": f":{device}", "dshow": f"audio={device}"}.get(kind, device)
+    return Address(f"microphone {text}", url, kind, {"fflags": "nobuffer"})
+
+
+def _url(source: str, scheme: str) -> Address:
+    if scheme not in _SCHEMES:
+        raise ClipError(without_password(source), f"{scheme} is no protocol for streams", "give rtsp, http or a file")
+    options = dict(_ANALYSIS)
+    if scheme in {"rtsp", "rtsps", "rtp", "udp"}:
+        options |= _PROMPT
+    if scheme in {"rtsp", "rtsps"}:
+        # TCP: lost packets of UDP are seen as smears, and firewalls let it through.
+        options |= {"rtsp_transport": "tcp", "max_delay": "500000", "stimeout": str(round(READ_TIMEOUT_S * 1e6))}
+    return Address(without_password(source), source, options=options, protocols=_NETWORK)
+
+
+def without_password(url: str) -> str:
+    """The url as it may be shown and logged."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return url.partition("://")[0] + "://…"
+    return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
 
 SKIPS: Final = ("DEFAULT", "NONREF", "NONKEY")
 """What the decoder leaves out, by how much of a hurry there is."""

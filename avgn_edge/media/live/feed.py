@@ -5,17 +5,57 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from avgn_edge.media.live.items import Connection, Item, Picture, Sound, Status
-from avgn_edge.media.live.reader import Reader, Reading
+from avgn_edge.media.live.connection import (
+    Address,
+    AvConnection,
+    Connection,
+    Item,
+    Picture,
+    Sound,
+    Status,
+    address_of,
+    microphone,
+)
+from avgn_edge.media.live.live_reader import Reader, Reading
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from avgn_edge.media.live.clock import Clock
+    from avgn_edge.media.live.live_reader import Clock
+
+
+Opened = tuple[Reading, Callable[[], Connection]]
+REAL_TIME: Final = 1.0
+
+
+def sources(
+    source: str, microphone_name: str | None = None, *, speed: float | None = REAL_TIME, give_up_s: float | None = None
+) -> list[Opened]:
+    """Return how to read `source`, and with it a microphone; nothing is opened yet.
+
+    `speed` is for what is no live source: so many times real time, None as fast as it is taken. ClipError for names
+    that stand for nothing.
+    """
+    found = [address_of(source)] + ([] if microphone_name is None else [microphone(microphone_name)])
+    return [_opened(address, speed, give_up_s) for address in found]
+
+
+def _opened(address: Address, speed: float | None, give_up_s: float | None) -> Opened:
+    reading = Reading(
+        address.name,
+        live=address.live,
+        again=address.again and address.live,
+        speed=None if address.live else speed,
+        drains=address.drains,
+        give_up_s=give_up_s,
+    )
+    return reading, partial(AvConnection, address)
+
 
 MOST_PICTURES: Final = 8
 MOST_SOUND_S: Final = 10.0

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avgn_edge.architectures.avgn.network.aespa import AESPA
+from avgn_edge.architectures.avgn.network.attention import AESPA, AudioFusion, AVTeST, MaskEncoder
 from avgn_edge.architectures.avgn.network.classifier import SequenceClassifier
 from avgn_edge.architectures.avgn.network.encoders import AudioEncoder, GlobalEncoder, LocalEncoder
-from avgn_edge.architectures.avgn.network.fusion import AudioFusion
 from avgn_edge.architectures.avgn.network.patch_policy import PatchPolicy
-from avgn_edge.architectures.avgn.network.saliency import AVTeST, MaskEncoder
 from avgn_edge.architectures.avgn.network.settings import Settings
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import Settings
-from avgn_edge.errors import BundleError
 
 FORMAT = "avgn-edge checkpoint 1"
 _MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.architectures.avgn.network.checkpoint.save wrote"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.architectures.avgn.network.crop import crop
+from avgn_edge.architectures.avgn.network.patch_policy import crop
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from avgn_edge._base.text import Task, fault_of_list
 from avgn_edge.architectures import backbones
-from avgn_edge.labels import Task, fault_of_list
-from avgn_edge.media.order import GLANCE_ORDER
+from avgn_edge.media.moments import GLANCE_ORDER
 
 Sampling = Literal["av-test", "uniform"]
 Patches = Literal["policy", "centre"]

@@ -1,0 +1,264 @@
+"""The clips of a batch: files as they are named, folders for the media in them, patterns, and a list on stdin."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from avgn_edge._base.errors import ClipError, DataError
+from avgn_edge.cli import console
+from avgn_edge.media.container import MEDIA
+
+
+def entries(folder: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+    """List what is in a folder, sorted by name, hidden things left out unless asked for; OSError if it cannot be."""
+    with os.scandir(folder) as found:
+        kept = (entry for entry in found if hidden or not entry.name.startswith("."))
+        return sorted(kept, key=lambda entry: entry.name)
+
+
+def is_media(name: str) -> bool:
+    """Say whether a file's name is that of video or sound."""
+    return os.path.splitext(name)[1].lower() in MEDIA  # noqa: PTH122 - paths stay as they were given
+
+
+ANY_DEPTH = "**"
+
+
+def is_pattern(name: str) -> bool:
+    """Say whether a name is to be read as a pattern: it has *, ? or [, and nothing has this very name."""
+    return glob.has_magic(name) and not os.path.lexists(name)
+
+
+def matching(pattern: str) -> Iterator[str]:
+    """List the files that match a pattern, sorted in each folder, and the folders, if it has no "**".
+
+    "**" stands for any number of folders, links to folders and hidden ones left out. Of the files, those are meant
+    that are media by their names, or all if the pattern states the suffix. Only a pattern's own leading dot matches
+    hidden names.
+    """
+    drive, path = os.path.splitdrive(pattern)
+    parts = [part for part in path.replace(os.sep, "/").split("/") if part]
+    root = drive + path[: len(path) - len(path.lstrip("/" + os.sep))]
+    states_suffix = not glob.has_magic(os.path.splitext(parts[-1])[1] or "*")  # noqa: PTH122
+    for found in dict.fromkeys(_matching(root, parts)):  # two "**" may lead to the same file
+        if os.path.isdir(found):  # noqa: PTH112 - paths stay as they were given, "./" and all
+            if ANY_DEPTH not in parts:
+                yield found
+        elif states_suffix or is_media(found):
+            yield found
+
+
+def _matching(folder: str, parts: list[str]) -> Iterator[str]:
+    """Match the parts of a pattern, each in the folders that the one before it gave."""
+    part, rest = parts[0], parts[1:]
+    if part == ANY_DEPTH:
+        while rest and rest[0] == ANY_DEPTH:  # twice as deep is no deeper
+            rest = rest[1:]
+        yield from _below(folder, rest or ["*"])
+    elif not glob.has_magic(part):
+        path = folder + part
+        if os.path.lexists(path):
+            yield from _rest(path, rest)
+    else:
+        for entry in _readable(folder, hidden=part.startswith(".")):
+            if fnmatch.fnmatch(entry.name, part):
+                yield from _rest(folder + entry.name, rest)
+
+
+def _rest(path: str, rest: list[str]) -> Iterator[str]:
+    if not rest:
+        yield path
+    elif os.path.isdir(path):  # noqa: PTH112
+        yield from _matching(path + os.sep, rest)
+
+
+def _below(folder: str, rest: list[str]) -> Iterator[str]:
+    yield from _matching(folder, rest)
+    for entry in _readable(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(folder + entry.name + os.sep, rest)
+
+
+def _readable(folder: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing where it cannot be read, as a shell has it."""
+    try:
+        return entries(folder or os.curdir, hidden=hidden)
+    except OSError:
+        return []
+
+
+STDIN = 0
+BLOCK = 1 << 16
+LONGEST = 1 << 16
+"""Bytes. No system has paths as long; a video that was piped in by mistake is told from a list by it."""
+
+
+class Names:
+    """The names on an open file, a line each, or each ended by NUL where the first block that ends one holds a NUL.
+
+    Empty ones are passed over. DataError where it cannot be read, or is no list of names.
+    """
+
+    def __init__(self, descriptor: int = STDIN) -> None:
+        self._descriptor = descriptor
+        self._separator: bytes | None = None
+        self._begun = b""
+        self._ended = False
+        self.first: tuple[str, ...] = self._some()
+        """What there was at once, at least one; empty: there are none at all."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names after `first`."""
+        while some := self._some():
+            yield from some
+
+    def _some(self) -> tuple[str, ...]:
+        """Read until there is a name; none at the end."""
+        while not self._ended:
+            found = tuple(os.fsdecode(name) for name in self._split(self._read()) if name)
+            if found:
+                return found
+            if len(self._begun) > LONGEST:
+                why = f"a name of more than {LONGEST >> 10} KiB"
+                raise DataError("standard input", why, "give the name of a clip a line")
+        return ()
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._descriptor, BLOCK)
+        except OSError as error:
+            why = f"it cannot be read ({error.strerror})"
+            raise DataError("standard input", why, "send it the name of a clip a line") from error
+
+    def _split(self, data: bytes) -> list[bytes]:
+        self._ended = not data
+        data = self._begun + data
+        if self._separator is None:
+            self._separator = b"\0" if b"\0" in data else b"\n" if self._ended or b"\n" in data else None
+        if self._separator is None:
+            self._begun = data
+            return []
+        *whole, self._begun = data.split(self._separator)
+        if self._ended:
+            whole.append(self._begun)
+        return [name.rstrip(b"\r") for name in whole] if self._separator == b"\n" else whole
+
+
+LIST_ON_STDIN = "-"
+
+
+@dataclass(frozen=True)
+class ClipInput:
+    """One clip to classify, or an argument that names none and why."""
+
+    clip: str
+    error: ClipError | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The clips to classify."""
+
+    first: Sequence[ClipInput]
+    """Those that are known from the start: all of them, or with a list on standard input its first block."""
+    rest: Iterable[ClipInput] = ()
+    """Those that come while the others are classified; read once."""
+    listed: bool = False
+    """Whether there is such a list."""
+
+    @property
+    def total(self) -> int | None:
+        """How many there are; None as long as nobody knows."""
+        return None if self.listed else len(self.first)
+
+    def __iter__(self) -> Iterator[ClipInput]:
+        """Yield them in their order."""
+        return chain(self.first, self.rest)
+
+
+def gather(arguments: Sequence[str], *, recursive: bool = False, done: Collection[str] = ()) -> Batch:
+    """Find the clips that a command's arguments name, without those that are `done`.
+
+    "-" stands for a list of files and folders on standard input; the list is read as it comes. DataError where it is
+    none.
+    """
+
+    def wanted(found: Iterable[ClipInput]) -> Iterator[ClipInput]:
+        return (item for item in found if item.error is not None or item.clip not in done)
+
+    if LIST_ON_STDIN not in arguments:
+        return Batch(list(wanted(find_clips(arguments, recursive=recursive))))
+    if arguments.count(LIST_ON_STDIN) > 1:
+        raise DataError(LIST_ON_STDIN, "standard input can be read once", "give one -")
+    at = arguments.index(LIST_ON_STDIN)
+    before = find_clips(arguments[:at], recursive=recursive)
+    names = Names()
+    if not names.first:
+        console.warning("standard input names no clips")
+    first = chain(before, find_named(names.first, recursive=recursive))
+    rest = chain(find_named(names, recursive=recursive), find_clips(arguments[at + 1 :], recursive=recursive))
+    return Batch(list(wanted(first)), wanted(rest), listed=True)
+
+
+def find_clips(arguments: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
+    """List the clips of the arguments, in their order; what is named twice is listed twice.
+
+    A folder stands for the media files in it, sorted by name, hidden ones left out; with `recursive` for those in the
+    folders inside it too. Links to folders inside a folder are not followed: they may lead back. A name with *, ? or
+    [ that is no file's is a pattern, and stands for what `matching` finds.
+    """
+    for argument in arguments:
+        if is_pattern(argument):
+            yield from _of_pattern(argument, recursive=recursive)
+        else:
+            yield from find_named((argument,), recursive=recursive)
+
+
+def find_named(names: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
+    """As `find_clips`, for names that are no patterns."""
+    for name in names:
+        if not os.path.isdir(name):  # noqa: PTH112 - paths stay as they were given, "./" and all
+            yield ClipInput(name)
+            continue
+        found = list(_in_folder(name, recursive=recursive))
+        yield from found or [ClipInput(name, _nothing_in(name, recursive=recursive))]
+
+
+def _of_pattern(pattern: str, *, recursive: bool) -> Iterator[ClipInput]:
+    none = True
+    for path in matching(pattern):
+        folder = os.path.isdir(path)  # noqa: PTH112
+        for item in _in_folder(path, recursive=recursive) if folder else (ClipInput(path),):
+            none = False
+            yield item
+    if none:
+        why = "no such file, and no media file that it matches as a pattern"
+        yield ClipInput(pattern, ClipError(pattern, why, "check the path"))
+
+
+def _in_folder(folder: str, *, recursive: bool) -> Iterator[ClipInput]:
+    try:
+        inside = entries(folder)
+    except OSError as error:
+        why = f"the folder cannot be read ({error.strerror or error})"
+        yield ClipInput(folder, ClipError(folder, why, "check its permissions"))
+        return
+    for entry in inside:
+        if entry.is_dir(follow_symlinks=False):
+            if recursive:
+                yield from _in_folder(entry.path, recursive=True)
+        elif is_media(entry.name) and not entry.is_dir():
+            yield ClipInput(entry.path)
+
+
+def _nothing_in(folder: str, *, recursive: bool) -> ClipError:
+    nested = not recursive and any(entry.is_dir(follow_symlinks=False) for entry in entries(folder))
+    advice = (
+        "give -r to look in the folders inside it too" if nested else "give a folder that holds video or sound files"
+    )
+    return ClipError(folder, "no media files in this folder", advice)

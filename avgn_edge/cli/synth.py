@@ -1,0 +1,79 @@
+"""`synth`: writes a composed set to a folder that is new, empty, or holds an earlier set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avgn_edge._base.errors import DataError
+from avgn_edge._base.text import printable
+from avgn_edge.cli.formatting import counted
+from avgn_edge.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from avgn_edge.data.synth import Sources, Summary
+
+
+TABLES = ("labels.csv", "truth.json")
+UNFINISHED = ".unfinished"
+"""Marks a folder whose set is being written, or was when it was interrupted."""
+CLIPS_A_WORKER = 8
+"""Starting a worker takes about as long as composing a clip."""
+_CLIP = re.compile(r"[0-9]{6,}\.mp4")
+
+
+def write_set(
+    directory: Path, sources: Sources, *, clips: int, seed: int, val_fraction: float, workers: int | None
+) -> Summary:
+    """Write the set, replacing an earlier one; DataError for a folder that holds anything else."""
+    from avgn_edge._base.processes import usable_cores  # noqa: PLC0415
+    from avgn_edge.data.synth import write_dataset  # noqa: PLC0415
+    from avgn_edge.data.synth.own import pillow  # noqa: PLC0415
+
+    pillow()  # before anything is touched
+    _check_replaceable(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    unfinished = directory / UNFINISHED
+    unfinished.touch()
+    # Until the new tables are written nothing describes the clips: half of a set must not pass for a whole one.
+    for table in TABLES:
+        (directory / table).unlink(missing_ok=True)
+    workers = workers or max(1, min(usable_cores(), clips // CLIPS_A_WORKER))
+    with Bar("clips", clips) as bar:
+        summary = write_dataset(
+            directory,
+            clips=clips,
+            seed=seed,
+            sources=sources,
+            val_fraction=val_fraction,
+            workers=workers,
+            progress=lambda done, _: bar.show(done),
+        )
+    for path in (directory / "clips").iterdir():  # those of a larger set before
+        if _CLIP.fullmatch(path.name) and int(path.stem) >= clips:
+            path.unlink()
+    unfinished.unlink()
+    return summary
+
+
+def as_text(summary: Summary) -> Iterator[str]:
+    """Say what was written."""
+    split = ", ".join(f"{count} {part}" for part, count in sorted(summary.by_split.items()))
+    channels = ", ".join(f"{count} {channel}" for channel, count in sorted(summary.by_channel.items()))
+    classes = counted(len(summary.by_label), "class", "classes")
+    yield f"{counted(summary.clips, 'clip')} of {classes}, {summary.seconds:.0f} s: {split}; {channels}"
+    yield f"labels: {printable(str(summary.labels))}"
+    yield f"truth: {printable(str(summary.truth))}"
+
+
+def _check_replaceable(directory: Path) -> None:
+    """Refuse a folder that holds something other than a set, whole or interrupted."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise DataError("synth", f"{directory} is a file", "give a new or empty folder")
+    names = {path.name for path in directory.iterdir()}
+    if names and UNFINISHED not in names and not names.issuperset({*TABLES, "clips"}):
+        raise DataError("synth", f"{directory} holds something other than a composed set", "give a new or empty folder")

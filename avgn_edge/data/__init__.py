@@ -1,0 +1,1 @@
+"""Labelled clips: reading them, composing them, and measuring a bundle on them."""

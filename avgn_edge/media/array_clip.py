@@ -1,0 +1,251 @@
+"""A clip of arrays, for programs that have a camera and a microphone of their own."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from itertools import pairwise
+from math import isfinite
+from numbers import Real
+from typing import TYPE_CHECKING, Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge._base.arguments import instance, shown, whole
+from avgn_edge._base.errors import ClipError
+from avgn_edge.media.clip import OutOfTime, SoundLimit, not_heard
+from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments
+from avgn_edge.media.source import as_clip_error
+from avgn_edge.media.windows import ArrayPcm, WindowBuffer, fill_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+NAME: Final = "<arrays>"
+FRAMES: Final = "frames of uint8 [H, W, 3], RGB, 0 to 255"
+WAVEFORM: Final = "a waveform of [samples], [samples, channels] or [channels, samples]"
+MOST_CHANNELS: Final = 64
+"""As many as FFmpeg's layouts name."""
+USUAL_CHANNELS: Final = 8
+"""7.1."""
+LEAST_RATE, MOST_RATE = 1_000, 1_000_000
+"""Samples a second; less is kilohertz by mistake."""
+
+
+class ArrayClip:
+    """A `Clip` of frames and a waveform in memory; frames are converted only when asked for.
+
+    frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty: sound only.
+    waveform: [samples], [samples, channels], or [channels, samples] where the shape leaves no doubt (`checked_pcm`), at
+    `sample_rate`, its first sample at second 0; floats are ±1, integers are full scale. None: no sound.
+    times: seconds at which the frames start to be shown, never falling. Without them the frames are spread evenly
+    over `duration_s`, which is the waveform's unless given; without either they are taken to be a second apart.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None,
+        waveform: NDArray[np.generic] | None = None,
+        sample_rate: int | None = None,
+        times: Sequence[float] | NDArray[np.floating] | None = None,
+        *,
+        duration_s: float | None = None,
+        count: int = DEFAULT_COUNT,
+        geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+        name: str = NAME,
+    ) -> None:
+        self.name = name
+        whole("count", count, 1)
+        instance("geometry", geometry, FrameGeometry)
+        self._frames = _checked_frames(name, frames)
+        self._pcm = None if waveform is None else checked_pcm(name, waveform, sample_rate)
+        if not len(self._frames) and self._pcm is None:
+            raise ClipError(name, "there are neither frames nor sound", "give at least one of them")
+        sound_s = 0.0 if self._pcm is None else self._pcm.length / self._pcm.rate
+        self._times = _checked_times(name, times, len(self._frames))
+        self.duration_s = _duration(name, self._times, len(self._frames), sound_s, duration_s)
+        if self._times is None and len(self._frames):
+            self._times = [self.duration_s * i / len(self._frames) for i in range(len(self._frames))]
+        self.moments: tuple[Moment, ...] = centred_moments(self.duration_s, count)
+        self.warnings: tuple[str, ...] = () if self._pcm is not None else ("no audio track",)
+        self._converter = FrameConverter(geometry)
+        self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
+
+    @property
+    def has_video(self) -> bool:
+        """Whether `frames` can be asked for."""
+        return len(self._frames) > 0
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is a waveform, silent or not."""
+        return self._pcm is not None
+
+    @property
+    def display_size(self) -> tuple[int, int] | None:
+        """(width, height) of the frames; None without any."""
+        if not self.has_video:
+            return None
+        height, width = self._frames[0].shape[:2]
+        return int(width), int(height)
+
+    @property
+    def conversions(self) -> int:
+        """How many frames have been converted."""
+        return self._converter.conversions
+
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments]).
+
+        It is made ready once: what the limit of the first call left out stays out, and a warning says so.
+        """
+        if self._windows is None:
+            buffer = WindowBuffer((moment.time_s for moment in self.moments), limit=limit)
+            if self._pcm is not None:
+                with as_clip_error(self.name, f"give {WAVEFORM}"):
+                    fill_windows(buffer, self._pcm)
+                if buffer.unread:
+                    self.warnings = (*self.warnings, not_heard(len(buffer.unread), len(self.moments)))
+            self._windows = buffer.finish()
+            if buffer.not_finite:
+                self.warnings = (*self.warnings, "samples that are not finite numbers were taken for silence")
+        return self._windows
+
+    def work(self, indices: Sequence[int]) -> int:
+        """Return about how much there is to convert for these moments, in thousands of pixels."""
+        width, height = self.display_size or (0, 0)
+        return len(indices) * (1 + width * height // 1_000)
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
+
+        OutOfTime if `deadline`, of `time.perf_counter`, has come before.
+        """
+        if not self.has_video:
+            raise ClipError(self.name, "it has no frames", "ask for its sound only")
+        if deadline is not None and time.perf_counter() > deadline:
+            raise OutOfTime
+        shown = [self._frame_at(self.moments[index].time_s) for index in indices]
+        pixels = {position: self._rgb(position) for position in sorted(set(shown))}
+        return [pixels[position] for position in shown]
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Return the whole frame of a moment in its own size: uint8 [H, W, 3]; it may be the caller's own array."""
+        if not self.has_video:
+            raise ClipError(self.name, "it has no frames", "ask for its sound only")
+        frame = np.asarray(self._frames[self._frame_at(self.moments[index].time_s)])
+        _check_frame(self.name, frame)
+        return frame
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _frame_at(self, time_s: float) -> int:
+        return max(0, bisect_right(self._times or (), time_s) - 1)
+
+    def _rgb(self, position: int) -> NDArray[np.uint8]:
+        frame = np.asarray(self._frames[position])
+        _check_frame(self.name, frame)
+        with as_clip_error(self.name, "give frames of uint8 [H, W, 3]"):
+            return self._converter.rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
+
+
+def _checked_frames(
+    name: str, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None
+) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+    """Return the frames if they are some. Of a sequence that makes them as they are asked for, only the first is."""
+    if frames is None:
+        return ()
+    if isinstance(frames, str | bytes | dict) or not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
+        raise ClipError(name, f"the frames are {shown(frames)}", f"give {FRAMES}")
+    if isinstance(frames, np.ndarray) and frames.ndim == 3:
+        raise ClipError(name, f"the frames are {frames.dtype} {list(frames.shape)}", f"give {FRAMES}: [n, H, W, 3]")
+    with as_clip_error(name, f"give {FRAMES}"):
+        for at in range(len(frames) if isinstance(frames, list | tuple) else min(1, len(frames))):
+            if at == 0 or isinstance(frames[at], np.ndarray):
+                _check_frame(name, frames[at])
+    return frames
+
+
+def _check_frame(name: str, frame: NDArray[np.uint8]) -> None:
+    with as_clip_error(name, f"give {FRAMES}"):
+        frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", f"give {FRAMES}")
+
+
+def checked_pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
+    """A waveform that can be read at any sample: [samples], or [samples, channels], or torchaudio's order.
+
+    [channels, samples] is known by its shape: no waveform has more than `MOST_CHANNELS` channels. Two sizes that both
+    may be channels are [samples, channels], unless there would be fewer samples than channels of more than 7.1: nobody
+    can tell then. ClipError for that, and for what is no waveform.
+    """
+    with as_clip_error(name, f"give {WAVEFORM}"):
+        waveform = np.asarray(waveform)
+    rate = _checked_rate(name, sample_rate)
+    if waveform.ndim not in {1, 2} or (waveform.ndim == 2 and waveform.shape[1] == 0):
+        raise ClipError(name, f"the waveform is {list(waveform.shape)}", f"give {WAVEFORM}")
+    if waveform.dtype.kind not in "fiu":
+        raise ClipError(name, f"the waveform is of {waveform.dtype}", "give float32 between -1 and 1, or integers")
+    if waveform.ndim == 2 and not _channels_last(*waveform.shape):
+        if not 1 <= waveform.shape[0] <= MOST_CHANNELS < waveform.shape[1]:
+            why = f"the waveform is {list(waveform.shape)}, and neither size is clearly that of channels"
+            raise ClipError(name, why, f"give {WAVEFORM}")
+        waveform = waveform.T
+    return ArrayPcm(waveform, rate)
+
+
+def _checked_rate(name: str, rate: object) -> int:
+    number = float(rate) if isinstance(rate, Real) and not isinstance(rate, bool) else 0.0
+    if not (LEAST_RATE <= number <= MOST_RATE and number.is_integer()):
+        what_to_do = f"give sample_rate, in samples a second, {LEAST_RATE} to {MOST_RATE}"
+        raise ClipError(name, f"the sample rate of the waveform is {shown(rate)}", what_to_do)
+    return int(number)
+
+
+def _channels_last(first: int, second: int) -> bool:
+    """Whether a waveform of these sizes is [samples, channels] beyond doubt, or too short for a doubt to matter."""
+    if second > MOST_CHANNELS:
+        return False
+    return first == 0 or first >= second or second <= USUAL_CHANNELS
+
+
+def _checked_times(name: str, times: Sequence[float] | NDArray[np.floating] | None, frames: int) -> list[float] | None:
+    if times is None:
+        return None
+    with as_clip_error(name, "give a sequence of seconds, one a frame"):
+        seconds = [float(time) for time in times]
+    if len(seconds) != frames:
+        raise ClipError(name, f"there are {len(seconds)} times for {frames} frames", "give one time a frame")
+    if not np.isfinite(seconds).all() or any(b < a for a, b in pairwise(seconds)):
+        raise ClipError(name, "the times fall or are not finite", "give the frames in order of time")
+    return seconds
+
+
+def _duration(name: str, times: list[float] | None, frames: int, sound_s: float, given_s: float | None) -> float:
+    """Return the clip's seconds: as given, else as long as the frames last, else as the sound does."""
+    if given_s is not None:
+        if not (isinstance(given_s, Real) and isfinite(given_s) and given_s >= 0):
+            raise ClipError(name, f"its duration is {shown(given_s)} s", "give seconds, or leave it out")
+        return float(given_s)
+    if times:
+        # The last frame is taken to last as long as the others do on average.
+        step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
+        return max(0.0, times[-1] + step)
+    return sound_s if sound_s > 0 or not frames else float(frames)

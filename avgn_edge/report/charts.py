@@ -1,0 +1,171 @@
+"""Charts as inline SVG: 360 units wide, so that their words can be read on a phone, and in the page's own colours.
+
+Each says in words what it shows, and stands beside a table with its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from avgn_edge.report.html import text
+
+WIDTH: Final = 360
+HEIGHT: Final = 200
+LEFT, RIGHT, TOP, BOTTOM = 34, 10, 10, 30
+STYLES: Final = 6
+"""Lines that can be told apart."""
+_ACROSS: Final = WIDTH - LEFT - RIGHT
+_DOWN: Final = HEIGHT - TOP - BOTTOM
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From a number to a place: `low` and `high` lie at the ends."""
+
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        """Units from the left."""
+        return LEFT + _ACROSS * (value - self.low) / (self.high - self.low)
+
+    def y(self, value: float) -> float:
+        """Units from the top."""
+        return TOP + _DOWN * (1 - (value - self.low) / (self.high - self.low))
+
+    def ticks(self, most: int = 5) -> list[float]:
+        """Round numbers on the scale, at most about so many."""
+        raw = (self.high - self.low) / most
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        return [step * at for at in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+SHARES: Final = Scale(0.0, 1.0)
+
+
+def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -> str:
+    """Draw shares over named steps, a line each in the style of its place; a line's numbers are one a step."""
+    if len(names) < 2:
+        return ""
+    steps = Scale(0.0, float(len(names) - 1))
+    highest = max(value for values in series for value in values)
+    shares = Scale(0.0, next((top for top in (0.25, 0.5) if highest <= 0.9 * top), 1.0))
+    thinned = max(1, math.ceil(len(names) / 18))
+    words = "".join(
+        _words(steps.x(at), HEIGHT - BOTTOM + 13, name)
+        for at, name in enumerate(names)
+        if at % thinned == 0 or at == len(names) - 1
+    )
+    drawn = ""
+    for style, values in reversed(list(enumerate(series))):  # the first on top
+        points = [(steps.x(at), shares.y(value)) for at, value in enumerate(values)]
+        drawn += f'<polyline class="line s{style % STYLES}" points="{_points(points)}"/>'
+        drawn += "".join(f'<circle class="f{style % STYLES}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in points)
+    return _chart(_shares_grid(shares) + words + drawn, about)
+
+
+def line_key(style: int) -> str:
+    """Return the sample of a line for a legend."""
+    style %= STYLES
+    return (
+        f'<svg viewBox="0 0 32 16" aria-hidden="true"><path class="line s{style}" d="M0 8H32"/>'
+        f'<circle class="f{style}" cx="16" cy="8" r="3"/></svg>'
+    )
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of accuracy over cost, and how far its cost reaches."""
+
+    name: str
+    cost: float
+    most: float
+    share: float
+
+
+def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) -> str:
+    """Draw shares over cost by rising cost, each point's cost to its 95th percentile; numbered as in the table."""
+    costs = Scale(0.0, 1.05 * max(1e-9, *(point.most for point in points)))
+    across = "".join(_down_line(costs.x(tick), f"{tick:g}") for tick in costs.ticks())
+    level = SHARES.y(chance)
+    drawn = f'<path class="chance" d="M{LEFT} {level:.1f}h{_ACROSS}"/>'
+    drawn += _words(WIDTH - RIGHT, level - 3, f"chance {100 * chance:.1f} %", "end")
+    drawn += "".join(
+        f'<path class="spread" d="M{costs.x(point.cost):.1f} {SHARES.y(point.share):.1f}H{costs.x(point.most):.1f}"/>'
+        for point in points
+    )
+    ordered = sorted(points, key=lambda point: (point.cost, point.share))
+    joined = [(costs.x(point.cost), SHARES.y(point.share)) for point in ordered]
+    if len(joined) > 1:
+        drawn += f'<polyline class="line s0" points="{_points(joined)}"/>'
+    for at, point in enumerate(points, 1):
+        x, y = costs.x(point.cost), SHARES.y(point.share)
+        hint = f"<title>{text(point.name)}: {100 * point.share:.1f} % at {point.cost:.3g} {unit}</title>"
+        above = y - 8 if y > TOP + 14 else y + 16
+        drawn += f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="4">{hint}</circle>{_words(x, above, str(at))}'
+    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, unit) + drawn, about)
+
+
+def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str) -> str:
+    """Draw a bar a name; with many, only some are named."""
+    most = Scale(0.0, float(max(*counts, 1)))
+    width = _ACROSS / len(counts)
+    thinned = max(1, math.ceil(len(names) / 9))
+    drawn = "".join(_across_line(most.y(tick), f"{tick:g}") for tick in most.ticks(4) if tick == int(tick))
+    for at, (count, name) in enumerate(zip(counts, names, strict=True)):
+        x, y = LEFT + width * at, most.y(count)
+        drawn += (
+            f'<rect class="fill" x="{x + 0.08 * width:.1f}" y="{y:.1f}" width="{0.84 * width:.1f}" '
+            f'height="{TOP + _DOWN - y:.1f}"><title>{text(name)}: {count}</title></rect>'
+        )
+        if at % thinned == 0:
+            drawn += _words(x + width / 2, HEIGHT - BOTTOM + 12, name)
+    return _chart(drawn + _words(LEFT + _ACROSS / 2, HEIGHT - 3, axis), about)
+
+
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], about: str) -> str:
+    """Draw how often answers were right over how sure they were, a dot a bin, larger for more answers."""
+    most = max(*counts, 1)
+    across = "".join(_down_line(SHARES.x(tick), f"{100 * tick:.0f}") for tick in SHARES.ticks())
+    drawn = f'<path class="chance" d="M{SHARES.x(0):.1f} {SHARES.y(0):.1f}L{SHARES.x(1):.1f} {SHARES.y(1):.1f}"/>'
+    bins = [row for row in zip(confidence, accuracy, counts, strict=True) if row[2]]
+    points = [(SHARES.x(sure), SHARES.y(right)) for sure, right, _ in bins]
+    drawn += f'<polyline class="line s0" points="{_points(points)}"/>'
+    for (x, y), (sure, right, count) in zip(points, bins, strict=True):
+        hint = f"<title>{count} at {100 * sure:.0f} %: {100 * right:.0f} % right</title>"
+        drawn += (
+            f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="{2 + 5 * math.sqrt(count / most):.1f}">{hint}</circle>'
+        )
+    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, "how sure, %") + drawn, about)
+
+
+def _chart(content: str, about: str) -> str:
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">'
+        f'{content}<path class="axisline" d="M{LEFT} {TOP + _DOWN}h{_ACROSS}"/></svg>'
+    )
+
+
+def _shares_grid(shares: Scale = SHARES) -> str:
+    return "".join(_across_line(shares.y(tick), f"{100 * tick:.0f} %") for tick in shares.ticks())
+
+
+def _across_line(y: float, words: str) -> str:
+    return f'<path class="grid" d="M{LEFT} {y:.1f}h{_ACROSS}"/>{_words(LEFT - 4, y + 3.5, words, "end")}'
+
+
+def _down_line(x: float, words: str) -> str:
+    return f'<path class="grid" d="M{x:.1f} {TOP}v{_DOWN}"/>{_words(x, HEIGHT - BOTTOM + 12, words)}'
+
+
+def _words(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(words)}</text>'
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -1,0 +1,203 @@
+"""All that a clip's page shows: the answer, how it formed step by step, and what was heard and seen on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avgn_edge.media.clip import ClipAround
+from avgn_edge.media.logmel import log_mel
+from avgn_edge.runtime.front_end import frame_geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from avgn_edge.bundle.architecture import GraphRole
+    from avgn_edge.bundle.manifest import Manifest
+    from avgn_edge.media.clip import Clip, SoundLimit
+    from avgn_edge.media.moments import Moment
+    from avgn_edge.runtime.budget import Budget
+    from avgn_edge.runtime.moments_table import MomentReport
+    from avgn_edge.runtime.options import Options
+    from avgn_edge.runtime.recognizer import Recognizer
+    from avgn_edge.runtime.result import Result
+
+
+class RecordingClip(ClipAround):
+    """A `Clip` around another, which is opened when the first thing is asked of it.
+
+    So the time that opening takes is the clip's own, inside a budget of time too. Raises what opening raises.
+    """
+
+    def __init__(self, open_it: Callable[[], Clip]) -> None:
+        self._open_it = open_it
+        self._opened: Clip | None = None
+        self.seen: dict[int, NDArray[np.uint8]] = {}
+        """The frames that were delivered, uint8 [crop, crop, 3] each, by moment, in their order."""
+        self.sound: NDArray[np.float32] | None = None
+        """The windows that were delivered, float32 [moments, 15600]."""
+        self.heard: NDArray[np.bool_] | None = None
+        """Which of them have sound, bool [moments]."""
+
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the sound around the moments, and keep it."""
+        self.sound, self.heard = self._clip.windows(limit)
+        return self.sound, self.heard
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Return the frames of these moments, and keep them."""
+        frames = self._clip.frames(indices, deadline)
+        self.seen.update(zip(indices, frames, strict=True))
+        return frames
+
+    def close(self) -> None:
+        """Close the clip if it was opened; what was kept stays readable."""
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _clip(self) -> Clip:
+        if self._opened is None:
+            self._opened = self._open_it()
+        return self._opened
+
+
+Kind = Literal["listened", "glanced", "looked", "began"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The answer after one step."""
+
+    kind: Kind
+    """What the step was; "began" for an answer with nothing heard or seen."""
+    moment: int | None
+    """The moment that was looked at."""
+    glanced: tuple[int, ...]
+    """The moments that were glanced at so far."""
+    spent_gflops: float
+    """So far. Looks that ran together were all paid for by the first of them."""
+    elapsed_ms: float
+    probabilities: NDArray[np.float32]
+    """Of every class, float32 [C]."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One clip's classification, told to its end."""
+
+    result: Result
+    budget: Budget
+    roles: tuple[GraphRole, ...]
+    """What the network's graphs do."""
+    labels: tuple[str, ...]
+    task: str
+    steps: tuple[Step, ...]
+    moments: tuple[Moment, ...]
+    has_video: bool
+    has_audio: bool
+    display_size: tuple[int, int] | None
+    """(width, height) of the frames as displayed."""
+    shown: tuple[float, float, float, float] | None
+    """x, y, width, height of what the network sees of a frame, in pixels of the frame as displayed."""
+    frames: Mapping[int, NDArray[np.uint8]]
+    """What it saw, uint8 [crop, crop, 3] by moment, in the order it saw them: the shown part, squeezed to a square."""
+    heard: NDArray[np.bool_]
+    """bool [moments]."""
+    spectrograms: NDArray[np.float32]
+    """Log-mel of the moments that were heard, float32 [heard, 96, 64]: time, then mel band."""
+    gflops: Mapping[str, float]
+    """10^9 multiply-accumulates by graph; they add up to what was spent."""
+
+    @property
+    def first_glanced(self) -> frozenset[int]:
+        """The moments that were glanced at before any was looked at; the others had to be for the look."""
+        return frozenset(next((step.glanced for step in self.steps if step.kind == "glanced"), ()))
+
+    @property
+    def looked(self) -> tuple[MomentReport, ...]:
+        """The moments that were looked at, in the order of the looks."""
+        ranked = [(moment.rank, moment) for moment in self.result.moments if moment.rank is not None]
+        return tuple(moment for _, moment in sorted(ranked, key=lambda pair: pair[0]))
+
+
+def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options) -> Record:
+    """Classify what `open_it` opens, as `Recognizer.answers` does and raising what it raises, and keep what it used.
+
+    The clip is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
+    """
+    manifest = recognizer.manifest
+    network = manifest.network
+    with RecordingClip(open_it) as clip:
+        steps: list[Step] = []
+        result: Result | None = None
+        for result in recognizer.answers(clip, options):
+            _add(steps, result, network.listener)
+        if result is None:
+            raise AssertionError("a clip that raises nothing has an answer")
+        sound, heard = clip.sound, clip.heard
+        if sound is None or heard is None:
+            raise AssertionError("every clip is listened to")
+        # A frame may have been decoded, and then there was no time left for it.
+        frames = {index: frame for index, frame in clip.seen.items() if result.moments[index].glanced}
+        size = clip.display_size if clip.has_video and frames else None
+        return Record(
+            result=result,
+            budget=options.budget,
+            roles=network.graphs,
+            labels=manifest.labels,
+            task=manifest.task,
+            steps=tuple(steps),
+            moments=clip.moments,
+            has_video=clip.has_video,
+            has_audio=clip.has_audio,
+            display_size=size,
+            shown=None if size is None else _shown(manifest, size),
+            frames=frames,
+            heard=heard,
+            spectrograms=log_mel(sound[heard])[:, 0],
+            gflops=_gflops(result, manifest),
+        )
+
+
+def _add(steps: list[Step], result: Result, listener: str) -> None:
+    """Take an answer in; one that only says that the clip has ended is the step before, over again."""
+    looks = result.budget.looks
+    kind: Kind = "began"
+    if looks:
+        kind = "looked"
+    elif result.budget.glances:
+        kind = "glanced"
+    elif any(run.graph == listener for run in result.runs):
+        kind = "listened"
+    step = Step(
+        kind,
+        next((moment.index for moment in result.moments if moment.rank is not None and moment.rank == looks - 1), None),
+        tuple(moment.index for moment in result.moments if moment.glanced),
+        result.budget.spent_gflops,
+        result.timing_ms.total,
+        result.probabilities,
+    )
+    if steps and steps[-1].moment == step.moment and np.array_equal(steps[-1].probabilities, step.probabilities):
+        steps[-1] = replace(step, kind=steps[-1].kind)
+    else:
+        steps.append(step)
+
+
+def _shown(manifest: Manifest, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    given = manifest.preprocessing
+    side = float(given.frame_size)
+    return frame_geometry(given).to_source((0.0, 0.0, side, side), size)
+
+
+def _gflops(result: Result, manifest: Manifest) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for run in result.runs:
+        spent[run.graph] = spent.get(run.graph, 0.0) + manifest.cost[run.graph].macs(run.items) / 1e9
+    return spent

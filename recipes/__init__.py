@@ -1,0 +1,1 @@
+"""What trains one bundle: a folder each, one command each. Not part of the package."""
