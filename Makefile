@@ -5,7 +5,7 @@ SAMPLE := avgn_edge/packaged/sample.mp4
 # A file's tests stay in one process, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test test-all lint types check lock clean
+.PHONY: demo test test-all lint types docs check lock clean
 
 demo: .venv/.demo
 	@$(BIN)/avgn-edge classify $(SAMPLE)
@@ -23,6 +23,10 @@ lint: .venv/.test
 
 types: .venv/.test
 	$(BIN)/mypy
+
+# The site, in site/; a link that leads nowhere fails.
+docs: .venv/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 check: lint types test
 
@@ -45,4 +49,4 @@ lock: .venv/.test
 		--no-annotate --custom-compile-command 'make lock' --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

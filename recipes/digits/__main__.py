@@ -1,4 +1,4 @@
-"""The recipe of the packaged bundle: `python -m recipes.digits.__main__ --help`.
+"""The recipe of the packaged bundle: `python -m recipes.digits --help`.
 
 Composes "digits in the wild" straight to arrays, warms the encoders up on single moments, and trains everything behind
 them on clip labels with the losses of section 3.4: a schedule for two CPU cores. f_A and f_G stay as the warm start

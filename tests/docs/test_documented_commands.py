@@ -2,7 +2,7 @@
 
 A block fenced with ```sh is run. The comment before it may say otherwise: `<!-- not run: why -->`, or
 `<!-- run with: options -->`, which are added to the block's first line because what stands there takes long.
-`results.md` is left out: its commands need recordings that are not in the repository, and say how they were run.
+`docs/results/` is left out: its commands need recordings that are not in the repository, and say how they were run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ def blocks_of(document):
         yield Block(document, text[: found.start("script")].count("\n") + 1, script, not_run)
 
 
-DOCUMENTS = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "results.md")]
+RESULTS = ROOT / "docs" / "results"
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if RESULTS not in path.parents),
+]
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
@@ -104,7 +108,7 @@ def run(script, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_of_a_document_work_one_after_the_other(document, things, tmp_path):
     blocks = [block for block in BLOCKS if block.document == document and block.not_run is None]
     if not blocks:
@@ -127,7 +131,7 @@ def _options(*command):
     return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", shown))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_inside_sentences_and_blocks_that_are_not_run_have_the_options_they_show(document):
     text = document.read_text(encoding="utf-8")
     shown = [*re.findall(r"`(avgn-edge [^`]+)`", text), *re.findall(r"^avgn-edge [^#\n]*", text, re.MULTILINE)]
