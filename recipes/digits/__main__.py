@@ -49,7 +49,7 @@ RECIPE = TrainingSettings(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m recipes.digits.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m recipes.digits", description=__doc__)
     parser.add_argument("--objects", type=Path, help="a folder of pictures a class; without it, glyphs are drawn")
     parser.add_argument("--sounds", type=Path, help="a folder of recordings a class; without it, tones are made")
     parser.add_argument("--backgrounds", type=Path, help="a folder of photographs; without it, textures are drawn")
