@@ -58,11 +58,11 @@ class Architecture:
     policy: str
     """Where its class of `runtime.loop.Policy` is, as module:name."""
     stream_policy: str
-    """Where its class of `streaming.policy.StreamPolicy` is, as module:name."""
+    """Where its class of `runtime.stream.stream_settings.StreamPolicy` is, as module:name."""
     highlight_policy: str
-    """Where its class of `highlights.policy.HighlightPolicy` is, as module:name."""
+    """Where its class of `runtime.highlights.salience.HighlightPolicy` is, as module:name."""
     checkpoints: str
-    """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
+    """Where the function is that reads a checkpoint into an `export.trained_network.TrainedNetwork`, as module:name."""
 
     @property
     def names(self) -> tuple[str, ...]:

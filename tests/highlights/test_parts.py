@@ -14,15 +14,17 @@ from network_makers import FakeBundle, fake_manifest
 from avgn_edge.architectures.avgn.highlight_policy import AvgnHighlights
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.runtime.budget import Budget
+from avgn_edge.runtime.highlights.salience import Salience, answers, moment_times, scores, sureness, window_count
 from avgn_edge.runtime.highlights.search import interesting, spread
 from avgn_edge.runtime.highlights.segments import HighlightSettings, find_spans
-from avgn_edge.runtime.highlights.track import Salience, Track, answers, moment_times, scores, sureness, window_count
 from avgn_edge.runtime.recognizer import Recognizer
 
 
-def a_track(count):
+def a_policy(count):
     manifest = fake_manifest(dict.fromkeys(GRAPHS, (0, 0)))
-    return Track.empty(moment_times(count * 0.75, 0.75, 16), 3, 4, len(manifest.labels)), manifest
+    engine = SenseEngine(manifest)
+    runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32")._account(Budget())
+    return AvgnHighlights(manifest, runner, count), engine, len(manifest.labels)
 
 
 def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():
@@ -34,13 +36,10 @@ def test_moments_are_as_far_apart_as_asked_or_a_little_more_and_enough():
 
 @pytest.mark.parametrize("count", [16, 17, 23, 24, 25, 40, 100])
 def test_windows_cover_every_moment_and_inner_ones_twice(count):
-    track, manifest = a_track(count)
-    engine = SenseEngine(manifest)
-    runner, _ = Recognizer(FakeBundle(manifest), engine, "fp32")._account(Budget())
-    policy = AvgnHighlights(manifest, runner)
-    track.audio[:, 0] = np.arange(count) + 1
-    track.heard[:] = True
-    salience = Salience(track, policy, 16)
+    policy, engine, _ = a_policy(count)
+    policy.seen.audio[:, 0] = np.arange(count) + 1
+    policy.seen.heard[:] = True
+    salience = Salience(policy, 16)
     np.testing.assert_allclose(salience.update(), np.arange(count) + 1, rtol=1e-6)
     assert len(engine.items["saliency"]) == window_count(count, 16)
     before = len(engine.items["saliency"])
@@ -51,29 +50,27 @@ def test_windows_cover_every_moment_and_inner_ones_twice(count):
 
 
 def test_a_change_in_one_moment_shows_in_the_updated_saliency():
-    track, manifest = a_track(64)
-    runner, _ = Recognizer(FakeBundle(manifest), SenseEngine(manifest), "fp32")._account(Budget())
-    policy = AvgnHighlights(manifest, runner)
-    salience = Salience(track, policy, 16)
+    policy, _, _ = a_policy(64)
+    salience = Salience(policy, 16)
     assert salience.update()[30] == pytest.approx(0.1)
-    track.visual[30], track.glanced[30] = 1.0, True
+    policy.seen.visual[30], policy.seen.glanced[30] = 1.0, True
     assert salience.update([30])[30] == pytest.approx(1.0)
 
 
 def test_sound_and_glance_that_agree_are_surer_than_either_and_silence_says_nothing():
-    track, manifest = a_track(16)
-    classes = len(manifest.labels)
+    policy, _, classes = a_policy(16)
+    seen = policy.seen
     sure = np.full(classes, 0.1 / (classes - 1), np.float32)
     sure[2] = 0.9
-    track.heard[:2], track.audio_says[:2] = True, sure
-    track.glanced[1:3], track.glance_says[1:3] = True, sure
-    says = answers(track, "single-label")
+    seen.sound_probabilities.update({0: sure, 1: sure})
+    seen.glance_probabilities.update({1: sure, 2: sure})
+    says = answers(seen, classes, "single-label")
     np.testing.assert_allclose(says.sum(axis=1), 1, rtol=1e-5)
     level = sureness(says, "single-label")
     assert level[1] > level[0] == pytest.approx(level[2], rel=1e-4)
     assert level[3] == pytest.approx(0, abs=1e-6)
-    assert (scores(np.full(16, -1.0, np.float32), track, "single-label") == 0).all()
-    several = answers(track, "multi-label")
+    assert (scores(np.full(16, -1.0, np.float32), says, "single-label") == 0).all()
+    several = answers(seen, classes, "multi-label")
     assert several[1, 2] == pytest.approx(0.9)
     assert several[3].max() == 0
 

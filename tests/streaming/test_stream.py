@@ -22,7 +22,8 @@ from network_makers import (
 )
 
 from avgn_edge._base.errors import BudgetError, ClipError
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
+from avgn_edge.architectures.avgn.steps import AvgnSteps
+from avgn_edge.runtime.moments_table import MomentsTable
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.stream.events import EventSettings
 
@@ -91,9 +92,9 @@ def test_no_second_costs_more_than_the_budget_and_its_bucket(budget):
     limit = float(budget.removesuffix("gflops").removesuffix("mflops")) / (1 if "gflops" in budget else 1000)
     for first in range(len(updates)):
         inside = [u for u in updates[first:] if u.time_s < updates[first].time_s + 1.0]
-        assert sum(u.gflops for u in inside) <= limit + stream.bucket_gflops + 1e-9
+        assert sum(u.gflops for u in inside) <= limit + stream._bucket.size / 1e9 + 1e-9
     spent = sum(update.gflops for update in updates)
-    assert spent <= limit * 60.0 + stream.bucket_gflops
+    assert spent <= limit * 60.0 + stream._bucket.size / 1e9
     seen = sum(update.moment.glanced for update in updates)
     assert seen > 0 if budget != "60mflops" else seen >= 2
     if budget == "2gflops":
@@ -160,15 +161,15 @@ def test_the_window_is_what_the_graphs_say_of_the_same_sixteen_moments():
     from avgn_edge.runtime.budget import Budget
 
     runner, _ = recognizer._account(Budget())
-    graphs = AvgnGraphs(runner)
+    seen = MomentsTable.empty(16, recognizer.manifest.settings.audio_dim, recognizer.manifest.settings.global_dim)
+    steps = AvgnSteps(recognizer.manifest, seen, runner)
     windows = np.stack([waveform[second * RATE : second * RATE + 15_600] for second in range(1, 17)])
-    audio, _ = graphs.listen(log_mel(windows))
+    seen.heard[:] = True
+    steps.listen(log_mel(windows), seen.heard)
     convert = FrameConverter(FrameGeometry()).rgb
     frames = [convert(av.VideoFrame.from_ndarray(pictures[second], format="rgb24")) for second in range(1, 17)]
-    _, visual, _ = graphs.glance(np.stack(frames))
-    whole = np.ones(16, dtype=bool)
-    expected = graphs.saliency(visual, whole, audio, whole)
-    np.testing.assert_allclose([moment.saliency for moment in last.moments], expected, atol=2e-3)
+    steps.glance(np.stack(frames), range(16))
+    np.testing.assert_allclose([moment.saliency for moment in last.moments], steps.score(), atol=2e-3)
 
 
 def test_without_looks_the_answer_is_that_of_the_auxiliary_heads():
@@ -177,7 +178,7 @@ def test_without_looks_the_answer_is_that_of_the_auxiliary_heads():
     updates = []
     for second in range(20):
         updates += stream.push_audio(rng.normal(0, 0.1, RATE).astype(np.float32), RATE, float(second))
-    heads = np.mean([slot.audio_says for slot in stream._window], axis=0)
+    heads = np.mean(list(stream._policy.seen.sound_probabilities.values()), axis=0)
     expected = {label: pytest.approx(float(p), abs=1e-6) for label, p in zip(LABELS, heads, strict=True)}
     assert {score.label: score.score for score in updates[-1].top} == expected
 

@@ -49,35 +49,37 @@ class Toy:
 class ToyStream:
     least, dearest = (Run("ear"),), (Run("ear"), Run("eye"))
 
-    def __init__(self, manifest, _rules, window, _attention):
-        self._window, self._task, self._nothing = window, manifest.task, np.full(len(manifest.labels), 0.5, np.float32)
+    def __init__(self, manifest, _rules, _attention):
+        self._task, self._nothing = manifest.task, np.full(len(manifest.labels), 0.5, np.float32)
+        self.seen = MomentsTable.empty(manifest.preprocessing.moments, 1, 1)
 
-    def attend(self, slot, sound, runner, ledger, _fullness):
-        self._window.add(slot)
+    def attend(self, sound, runner, ledger, _fullness, moments):
+        seen, newest = self.seen, len(self.seen) - 1
         if sound is not None:
             logits = runner.run(Run("ear"), {"spectrograms": log_mel(sound[np.newaxis])})["logits"][0]
-            slot.audio_says = probabilities(logits, self._task)
-        if slot.pixels is not None and ledger.affords(Run("eye")):
-            logits = runner.run(Run("eye"), {"frames": slot.pixels[np.newaxis]})["logits"][0]
-            slot.glance_says, slot.saliency = probabilities(logits, self._task), 1.0
-        says = [one.says for one in self._window if one.says is not None]
+            seen.sound_probabilities[newest] = probabilities(logits, self._task)
+        if newest in seen.frames and ledger.affords(Run("eye")):
+            logits = runner.run(Run("eye"), {"frames": seen.frames[newest][np.newaxis]})["logits"][0]
+            seen.glance_probabilities[newest], seen.glanced[newest] = probabilities(logits, self._task), True
+        seen.saliency = seen.glanced.astype(np.float32)
+        says = [one for one in map(seen.alone, range(newest + 1 - moments, newest + 1)) if one is not None]
         return np.mean(says, axis=0) if says else self._nothing
 
 
 class ToyHighlights:
     listening, glancing, scoring = Run("ear"), Run("eye"), ()
-    audio_width = visual_width = 1
 
-    def __init__(self, manifest, runner):
-        self._runner, self._task = runner, manifest.task
+    def __init__(self, manifest, runner, moments):
+        self._runner, self._task, self.seen = runner, manifest.task, MomentsTable.empty(moments, 1, 1)
 
-    def listen(self, spectrogram):
+    def listen(self, spectrogram, moment):
         logits = self._runner.run(self.listening, {"spectrograms": spectrogram})["logits"]
-        return np.ones(1, np.float32), probabilities(logits[0], self._task)
+        self.seen.sound_probabilities[moment] = probabilities(logits[0], self._task)
 
-    def glance(self, frames):
+    def glance(self, frames, moments):
         logits = self._runner.run(Run("eye", len(frames)), {"frames": frames})["logits"]
-        return np.ones((len(frames), 1), np.float32), probabilities(logits, self._task)
+        self.seen.glanced[moments] = True
+        self.seen.glance_probabilities.update(zip(moments, probabilities(logits, self._task), strict=True))
 
-    def saliency(self, _visual, glanced, _audio, heard):
-        return (glanced + heard).astype(np.float32)
+    def saliency(self, window):
+        return (self.seen.glanced[window] + self.seen.heard[window]).astype(np.float32)

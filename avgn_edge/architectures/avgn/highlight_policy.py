@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.spec import settings_of
+from avgn_edge.architectures.avgn.steps import AvgnSteps
 from avgn_edge.runtime.budget import Run
-from avgn_edge.runtime.scores import probabilities
+from avgn_edge.runtime.moments_table import MomentsTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.runtime.sessions import Flags, Floats, GraphRunner
+    from avgn_edge.runtime.sessions import Floats, GraphRunner
 
 
 class AvgnHighlights:
-    """A `highlights.policy.HighlightPolicy`. A moment not glanced at counts as the mask token (Eq. 14)."""
+    """AVGN's schedule over a long video; a `highlights.salience.HighlightPolicy`."""
 
     listening, glancing, scoring = Run("audio_encoder"), Run("global_encoder"), (Run("saliency"),)
 
-    def __init__(self, manifest: Manifest, runner: GraphRunner) -> None:
+    def __init__(self, manifest: Manifest, runner: GraphRunner, moments: int) -> None:
         sizes = settings_of(manifest)
-        self._graphs, self._task = AvgnGraphs(runner), manifest.task
-        self.audio_width, self.visual_width = sizes.audio_dim, sizes.global_dim
+        self.seen = MomentsTable.empty(moments, sizes.audio_dim, sizes.global_dim)
+        self._steps = AvgnSteps(manifest, self.seen, runner)
 
-    def listen(self, spectrogram: Floats) -> tuple[Floats, Floats]:
-        """f_A and f_C^A: [1, 1, 96, 64] -> e^A [D_A], probabilities [C]."""
-        features, logits = self._graphs.listen(spectrogram)
-        return features[0], probabilities(logits, self._task)
+    def listen(self, spectrogram: Floats, moment: int) -> None:
+        """f_A and f_C^A on one moment: the same compute as together, and the network answers for each."""
+        self.seen.sound_probabilities[moment] = self._steps.listen(spectrogram, moment)
 
-    def glance(self, frames: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """f_G and FC^G: [n, H, W, 3] -> e^G averaged [n, D_G], probabilities [n, C]."""
-        _, visual, logits = self._graphs.glance(frames)
-        return visual, probabilities(logits, self._task)
+    def glance(self, frames: NDArray[np.uint8], moments: Sequence[int]) -> None:
+        """f_G and FC^G; there are no looks."""
+        self._steps.glance(frames, moments, to_look=False)
 
-    def saliency(self, visual: Floats, glanced: Flags, audio: Floats, heard: Flags) -> Floats:
-        """AV-TeST: s [T]."""
-        return self._graphs.saliency(visual, glanced, audio, heard)
+    def saliency(self, window: slice) -> Floats:
+        """AV-TeST."""
+        return self._steps.score(window)

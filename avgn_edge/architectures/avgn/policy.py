@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avgn_edge._base.errors import BudgetError, ClipError
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.plan import LOOK, Plan, look_runs, plan_of
 from avgn_edge.architectures.avgn.spec import settings_of
+from avgn_edge.architectures.avgn.steps import AvgnSteps
 from avgn_edge.bundle.calibration_tables import GLANCED, LISTENED
 from avgn_edge.runtime.budget import Ledger, Run, smallest
-from avgn_edge.runtime.crop import crop
 from avgn_edge.runtime.exits import Exits
 from avgn_edge.runtime.loop import Answer, Offer
 from avgn_edge.runtime.moments_table import MomentsTable
-from avgn_edge.runtime.scores import from_heads, probabilities
+from avgn_edge.runtime.scores import from_heads
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.engines.base import DeviceArray
     from avgn_edge.runtime.result import Exit
     from avgn_edge.runtime.senses import Senses
     from avgn_edge.runtime.sessions import Floats, GraphRunner
@@ -34,13 +32,14 @@ class AvgnPolicy:
     def __init__(
         self, senses: Senses, manifest: Manifest, runner: GraphRunner, ledger: Ledger, strategy: Strategy
     ) -> None:
-        self._senses, self._graphs, self._ledger, self._strategy = senses, AvgnGraphs(runner), ledger, strategy
-        self._settings, self._task, self._graph_names = settings_of(manifest), manifest.task, manifest.graph_names
+        self._senses, self._ledger, self._strategy = senses, ledger, strategy
+        self._graph_names = manifest.graph_names
         self._order = manifest.preprocessing.glance_order
         self._moments = manifest.preprocessing.moments
         self._heard_says: Floats | None = None
-        sizes = self._settings
+        sizes = settings_of(manifest)
         self.seen = MomentsTable.empty(self._moments, sizes.audio_dim, sizes.global_dim, sizes.patch_size)
+        self._steps = AvgnSteps(manifest, self.seen, runner)
         self.exits = strategy.rules.at(strategy.glances)
         self._cost = manifest.cost
 
@@ -131,10 +130,9 @@ class AvgnPolicy:
     def _listen(self) -> Iterator[Answer]:
         """f_A on every window with sound in it, and the answer of f_C^A."""
         seen = self.seen
-        spectrograms, seen.heard = self._senses.listen(self._order, self._graphs.listening)
+        spectrograms, seen.heard = self._senses.listen(self._order, self._steps.listening)
         if len(spectrograms):
-            seen.audio[seen.heard], logits = self._graphs.listen(spectrograms)
-            self._heard_says = probabilities(logits, self._task)
+            self._heard_says = self._steps.listen(spectrograms, seen.heard)
             yield Answer(LISTENED, self._heard_says)
         elif not self._senses.has_video:
             raise ClipError(self._senses.name, "it is silent and has no video", "give a clip with something in it")
@@ -177,16 +175,8 @@ class AvgnPolicy:
 
     def _encode(self, moments: Sequence[int], *after: Run, must: bool = False) -> None:
         """Decode and encode the frames of `moments`; OutOfTime where there is none for that and for `after`."""
-        seen = self.seen
         frames = self._senses.frames(moments, Run("global_encoder", len(moments)), *after, must=must)
-        maps, visual, logits = self._graphs.glance(frames)
-        said = probabilities(logits, self._task)
-        for row, moment in enumerate(moments):
-            seen.frames[moment] = frames[row]
-            seen.maps[moment] = maps[row : row + 1]
-            seen.visual[moment] = visual[row]
-            seen.glanced[moment] = True
-            seen.glance_probabilities[moment] = said[row]
+        self._steps.glance(frames, moments)
 
     def _say_glances(self) -> Iterator[Answer]:
         """The answer of FC^G with f_C^A's, if there were glances."""
@@ -199,8 +189,7 @@ class AvgnPolicy:
 
     def _score(self) -> Sequence[Answer]:
         """AV-TeST."""
-        seen = self.seen
-        seen.saliency = self._graphs.saliency(seen.visual, seen.glanced, seen.audio, seen.heard)
+        self.seen.saliency = self._steps.score()
         return ()
 
     # --- steps 4 and 5
@@ -210,8 +199,7 @@ class AvgnPolicy:
 
         Moments between which nothing can end the clip are decoded, and go through f_G and f_L, together.
         """
-        self._policy_state: DeviceArray = np.zeros((1, self._settings.policy_state), dtype=np.float32)
-        self._pooled: DeviceArray = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
+        self._located, self._pooled = self._steps.nothing_located(), self._steps.nothing_pooled()
         while len(self.seen.corners) < len(moments):
             rest = moments[len(self.seen.corners) :]
             batch = self._batch(rest)
@@ -245,27 +233,14 @@ class AvgnPolicy:
                 if seen.corners:
                     self._senses.hint([moment for moment in later if not seen.glanced[moment]])
                 self._encode(unseen, *LOOK)
-            corners, patches = [], []
-            for moment in moments:
-                corner, self._policy_state = self._graphs.locate(
-                    seen.maps[moment], seen.audio, seen.heard, self._policy_state
-                )
-                corners.append((float(corner[0]), float(corner[1])))
-                patches.append(crop(seen.frames[moment], corners[-1], self._settings.patch_size))
-            local = self._graphs.look(np.stack(patches))
+            corners, local, self._located = self._steps.look(moments, self._located)
             for row, moment in enumerate(moments):
                 seen.corners[moment] = corners[row]
                 looked = len(seen.corners)
-                logits, self._pooled, alone = self._graphs.classify(
-                    seen.visual[moment : moment + 1],
-                    local[row : row + 1],
-                    seen.audio,
-                    seen.heard,
-                    self._pooled,
-                    looked,
+                says, self._pooled, seen.moment_probabilities[moment] = self._steps.classify(
+                    moment, local[row : row + 1], self._pooled, looked
                 )
-                seen.moment_probabilities[moment] = probabilities(alone, self._task)
-                yield Answer(GLANCED + looked, probabilities(logits, self._task), more=row < len(moments) - 1)
+                yield Answer(GLANCED + looked, says, more=row < len(moments) - 1)
 
         return Offer(self._runs(moments), take)
 

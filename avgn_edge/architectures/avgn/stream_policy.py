@@ -1,4 +1,4 @@
-"""What is run when a moment comes: f_A, AV-TeST, at most one glance, at most one look, the answer (AVGN, 3.5)."""
+"""What AVGN runs when a moment of a stream comes: f_A, AV-TeST, at most one glance, at most one look, the answer."""
 
 from __future__ import annotations
 
@@ -6,154 +6,109 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avgn_edge.architectures.avgn.graph_calls import AvgnGraphs
 from avgn_edge.architectures.avgn.plan import LOOK
 from avgn_edge.architectures.avgn.spec import settings_of
+from avgn_edge.architectures.avgn.steps import AvgnSteps
 from avgn_edge.bundle.calibration_tables import GLANCED, LISTENED
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.budget import FRONT_END, Run
-from avgn_edge.runtime.crop import crop
-from avgn_edge.runtime.scores import from_heads, probabilities
+from avgn_edge.runtime.moments_table import MomentsTable
+from avgn_edge.runtime.scores import from_heads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.engines.base import DeviceArray
     from avgn_edge.runtime.budget import Ledger
-    from avgn_edge.runtime.exits import ExitRules, Exits
-    from avgn_edge.runtime.sessions import Flags, Floats, GraphRunner
+    from avgn_edge.runtime.exits import ExitRules
+    from avgn_edge.runtime.sessions import Floats, GraphRunner
     from avgn_edge.runtime.stream.stream_settings import StreamAttention
-    from avgn_edge.runtime.stream.window import Slot, Window
 
 
 ALWAYS = (Run("audio_encoder"), Run("saliency"))
-"""What every moment costs, whatever else."""
 GLANCE = (Run("global_encoder"), Run("saliency"))
 AMONG = Run("classifier")
 """A look is classified twice: by itself with its own sound, and among the looks of the window with all of theirs."""
 
 
 class AvgnStream:
-    """What AVGN runs on the moments of one stream, the window being the caller's; a `streaming.policy.StreamPolicy`."""
+    """AVGN's schedule over a stream, section 3.5 on and on; a `stream_settings.StreamPolicy`."""
 
-    def __init__(self, manifest: Manifest, rules: ExitRules, window: Window, attention: StreamAttention) -> None:
-        self._rules, self._attention, self._window = rules, attention, window
-        self._settings, self._task = settings_of(manifest), manifest.task
-        self._classes = len(manifest.labels)
+    least = ALWAYS
 
-    @property
-    def least(self) -> tuple[Run, ...]:
-        """What every moment costs, whatever else."""
-        return ALWAYS
-
-    @property
-    def dearest(self) -> tuple[Run, ...]:
-        """What one moment costs at the most."""
-        return (*ALWAYS, *GLANCE, *LOOK, *(AMONG,) * self._settings.looks)
+    def __init__(self, manifest: Manifest, rules: ExitRules, attention: StreamAttention) -> None:
+        self._manifest, self._rules, self._attention = manifest, rules, attention
+        sizes, moments = settings_of(manifest), manifest.preprocessing.moments
+        self.seen = MomentsTable.empty(moments, sizes.audio_dim, sizes.global_dim, sizes.patch_size)
+        self._most_looks, self._task, self._newest = sizes.looks, manifest.task, moments - 1
+        self.dearest = (*ALWAYS, *GLANCE, *LOOK, *(AMONG,) * sizes.looks)
 
     def attend(
-        self, slot: Slot, sound: Floats | None, runner: GraphRunner, ledger: Ledger, fullness: float
+        self, sound: Floats | None, runner: GraphRunner, ledger: Ledger, fullness: float, moments: int
     ) -> Floats | NDArray[np.float64]:
-        """Put `slot` into the window, run what `ledger` affords, and return the answer for the window, [C].
-
-        `sound` float32 [15600], None where it is silent; `fullness` is the bucket's, 0…1.
-        """
-        graphs = AvgnGraphs(runner)
-        self._window.add(slot)
+        """Run on the newest moment, and on others of the window, what `ledger` affords; see `StreamPolicy.attend`."""
+        steps = AvgnSteps(self._manifest, self.seen, runner)
+        first = len(self.seen) - moments
         if sound is not None:
             with ledger.timing(Run(FRONT_END)):
                 spectrogram = log_mel(sound[np.newaxis])
-            features, logits = graphs.listen(spectrogram)
-            slot.audio, slot.audio_says = features[0].copy(), probabilities(logits, self._task)
-        self._score(graphs)
-        self._glance(slot, graphs, ledger, fullness)
-        self._look(graphs, ledger, fullness)
-        return self._answer(graphs, ledger)
+            self.seen.sound_probabilities[self._newest] = steps.listen(spectrogram, self._newest)
+            self.seen.heard[self._newest] = True
+        self._score(steps)
+        self._glance(steps, ledger, fullness, first)
+        self._look(steps, ledger, fullness, first)
+        return self._answer(steps, ledger)
 
-    def _score(self, graphs: AvgnGraphs) -> None:
+    def _score(self, steps: AvgnSteps) -> None:
         """Take AV-TeST's saliency of all moments; with nothing heard or seen there is nothing to score."""
-        window = self._window
-        audio, heard = self._audio()
-        visual, seen = self._visual()
-        if not (heard.any() or seen.any()):
-            return
-        saliency = graphs.saliency(visual, seen, audio, heard)
-        for at, slot in enumerate(window):
-            slot.saliency = float(saliency[window.row(at)])
+        if self.seen.heard.any() or self.seen.glanced.any():
+            self.seen.saliency = steps.score()
 
-    def _glance(self, slot: Slot, graphs: AvgnGraphs, ledger: Ledger, fullness: float) -> None:
+    def _saliency(self, first: int) -> Floats:
+        saliency = self.seen.saliency
+        return np.zeros(len(self.seen) - first, np.float32) if saliency is None else saliency[first:]
+
+    def _glance(self, steps: AvgnSteps, ledger: Ledger, fullness: float, first: int) -> None:
         """f_G on the newest frame, where that is worth it."""
-        if slot.pixels is None or not ledger.affords(*GLANCE):
+        if self._newest not in self.seen.frames or not ledger.affords(*GLANCE):
             return
-        if not self._attention.worth_glance(self._saliency(), fullness):
-            return
-        slot.feature_map, visual, logits = graphs.glance(slot.pixels[np.newaxis])
-        slot.visual, slot.glance_says = visual[0].copy(), probabilities(logits[0], self._task)
-        self._score(graphs)
+        if self._attention.worth_glance(self._saliency(first), fullness):
+            steps.glance(self.seen.frames[self._newest][np.newaxis], [self._newest])
+            self._score(steps)
 
-    def _look(self, graphs: AvgnGraphs, ledger: Ledger, fullness: float) -> None:
+    def _look(self, steps: AvgnSteps, ledger: Ledger, fullness: float, first: int) -> None:
         """AESPA, π, f_L and f_C^AV on the moment most worth it. π begins anew: each look is its moment's first."""
-        candidates = [at for at, slot in enumerate(self._window) if slot.feature_map is not None and slot.local is None]
+        seen = self.seen
+        candidates = [moment - first for moment in sorted(seen.maps)]
         if not candidates or not ledger.affords(*LOOK, AMONG):
             return
-        at = self._attention.next_look(self._saliency(), candidates, fullness)
-        if at is None:
+        chosen = self._attention.next_look(self._saliency(first), candidates, fullness)
+        if chosen is None:
             return
-        slot = self._window[at]
-        if slot.feature_map is None or slot.pixels is None or slot.visual is None:
-            raise AssertionError("a glance leaves all of these")
-        audio, heard = self._audio()
-        start: DeviceArray = np.zeros((1, self._settings.policy_state), dtype=np.float32)
-        corner, _ = graphs.locate(slot.feature_map, audio, heard, start)
-        side, top_left = self._settings.patch_size, (float(corner[0]), float(corner[1]))
-        slot.patch = (*top_left, float(side), float(side))
-        slot.local = graphs.look(crop(slot.pixels, top_left, side)[np.newaxis])
-        own = np.zeros_like(heard)
-        own[self._window.row(at)] = slot.audio is not None
-        logits, _, _ = graphs.classify(slot.visual[np.newaxis], slot.local, audio, own, self._nothing_seen(), 1)
-        slot.look_says = probabilities(logits, self._task)
-        slot.pixels = slot.feature_map = None  # there is no second look
+        moment = first + chosen
+        (seen.corners[moment],), seen.local[moment], _ = steps.look([moment], steps.nothing_located())
+        own = np.zeros_like(seen.heard)
+        own[moment] = seen.heard[moment]
+        says, _, _ = steps.classify(moment, seen.local[moment], steps.nothing_pooled(), 1, own)
+        seen.moment_probabilities[moment] = says
+        del seen.maps[moment], seen.frames[moment]  # there is no second look
 
-    def _answer(self, graphs: AvgnGraphs, ledger: Ledger) -> Floats | NDArray[np.float64]:
+    def _answer(self, steps: AvgnSteps, ledger: Ledger) -> Floats | NDArray[np.float64]:
         """f_C^AV over the looks of the window, most salient first; without any, the average of the auxiliary heads."""
-        looked = sorted((slot for slot in self._window if slot.local is not None), key=lambda slot: -slot.saliency)
-        audio, heard = self._audio()
-        exits = self._exits()
-        pooled, seen, answer = self._nothing_seen(), 0, None
-        for slot in looked[: self._settings.looks]:
-            if slot.visual is None or slot.local is None or not ledger.affords(AMONG):
+        seen, saliency = self.seen, self._saliency(0)
+        exits = self._rules.at(int(seen.glanced.sum()))
+        pooled, looked, answer = steps.nothing_pooled(), 0, None
+        for moment in sorted(seen.local, key=lambda moment: (-float(saliency[moment]), moment))[: self._most_looks]:
+            if not ledger.affords(AMONG):
                 break
-            seen += 1
-            logits, pooled, _ = graphs.classify(slot.visual[np.newaxis], slot.local, audio, heard, pooled, seen)
-            answer = probabilities(logits, self._task)
+            looked += 1
+            answer, pooled, _ = steps.classify(moment, seen.local[moment], pooled, looked)
         if answer is not None:
-            return exits.tempered(answer, GLANCED + seen, self._task)
-        return self._without_looks(exits)
-
-    def _without_looks(self, exits: Exits) -> Floats | NDArray[np.float64]:
-        """The clip's f_C^A would cost f_A on all moments again: the mean of what it says of each stands in."""
-        listened = [slot.audio_says for slot in self._window if slot.audio_says is not None]
-        glances = [slot.glance_says for slot in self._window if slot.glance_says is not None]
-        if not (listened or glances):
-            return np.full(self._classes, 1 / self._classes, dtype=np.float32)
-        says = from_heads(np.mean(listened, axis=0) if listened else None, glances)
+            return exits.tempered(answer, GLANCED + looked, self._task)
+        # The clip's f_C^A would cost f_A on all moments again: the mean of what it says of each stands in.
+        sounds, glances = list(seen.sound_probabilities.values()), list(seen.glance_probabilities.values())
+        if not (sounds or glances):
+            classes = len(self._manifest.labels)
+            return np.full(classes, 1 / classes, dtype=np.float32)
+        says = from_heads(np.mean(sounds, axis=0) if sounds else None, glances)
         return exits.tempered(says, GLANCED if glances else LISTENED, self._task)
-
-    def _audio(self) -> tuple[Floats, Flags]:
-        """e^A [T, D_A], and which moments were heard [T]."""
-        return self._window.rows([slot.audio for slot in self._window], self._settings.audio_dim)
-
-    def _visual(self) -> tuple[Floats, Flags]:
-        """e^G [T, D_G], and which moments were glanced at [T]."""
-        return self._window.rows([slot.visual for slot in self._window], self._settings.global_dim)
-
-    def _exits(self) -> Exits:
-        return self._rules.at(sum(slot.visual is not None for slot in self._window))
-
-    def _saliency(self) -> Floats:
-        return np.array([slot.saliency for slot in self._window], dtype=np.float32)
-
-    def _nothing_seen(self) -> DeviceArray:
-        state: DeviceArray = np.zeros((1, self._settings.classifier_state), dtype=np.float32)
-        return state

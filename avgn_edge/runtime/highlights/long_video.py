@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     VideoSource = str | os.PathLike[str] | bytes | BinaryIO
     from avgn_edge.runtime.budget import Ledger
-    from avgn_edge.runtime.highlights.track import HighlightPolicy, Track
+    from avgn_edge.runtime.highlights.salience import HighlightPolicy
 
 
 class Video:
@@ -72,7 +72,11 @@ EDGE_S: Final = WINDOW_SAMPLES / 2 / SAMPLE_RATE + 0.01
 
 
 def listen(
-    video: Video, track: Track, policy: HighlightPolicy, ledger: Ledger, progress: Callable[[int], None]
+    video: Video,
+    times_s: NDArray[np.float64],
+    policy: HighlightPolicy,
+    ledger: Ledger,
+    progress: Callable[[int], None],
 ) -> None:
     """Fill in what is known of every moment with sound; `progress` is told how many moments are done.
 
@@ -80,24 +84,25 @@ def listen(
     cannot be read is as silent as a gap, and a warning says so; ClipError where there is nothing but such stretches.
     """
     failed: ClipError | None = None
-    for first in range(0, len(track), TOGETHER):
-        rows = range(first, min(first + TOGETHER, len(track)))
+    seen = policy.seen
+    for first in range(0, len(seen), TOGETHER):
+        rows = range(first, min(first + TOGETHER, len(seen)))
         started = time.perf_counter()
         try:
-            with video.stretch(track.times_s[rows.start : rows.stop], EDGE_S) as clip:
+            with video.stretch(times_s[rows.start : rows.stop], EDGE_S) as clip:
                 windows, heard = clip.windows()
                 video.note(clip.warnings)
         except ClipError as error:
             failed = error
-            video.note([f"sound is missing from {track.times_s[rows.start]:.0f} s on: {error.why}"])
+            video.note([f"sound is missing from {times_s[rows.start]:.0f} s on: {error.why}"])
             continue
         ledger.charge(Run(DECODE_AUDIO, len(rows)), time.perf_counter() - started)
-        track.heard[rows.start : rows.stop] = heard
+        seen.heard[rows.start : rows.stop] = heard
         if heard.any():
             with ledger.timing(Run(FRONT_END, int(heard.sum()))):
                 spectrograms = log_mel(windows[heard])
-            for row, spectrogram in zip((row for row in rows if track.heard[row]), spectrograms, strict=True):
-                track.audio[row], track.audio_says[row] = policy.listen(spectrogram[None])
+            for row, spectrogram in zip((row for row in rows if seen.heard[row]), spectrograms, strict=True):
+                policy.listen(spectrogram[None], row)
         progress(rows.stop)
-    if failed is not None and not track.heard.any():
+    if failed is not None and not seen.heard.any():
         raise failed

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avgn_edge._base.arguments import instance, refuse, whole
 from avgn_edge._base.errors import BudgetError, ClipError
@@ -16,8 +17,8 @@ from avgn_edge.bundle.architecture import load
 from avgn_edge.runtime.budget import DECODE, Budget, Ledger, Run, smallest
 from avgn_edge.runtime.highlights.long_video import Video, listen
 from avgn_edge.runtime.highlights.result import Highlights, Segment, Spending, Timeline
+from avgn_edge.runtime.highlights.salience import Salience, answers, moment_times, scores, window_count
 from avgn_edge.runtime.highlights.segments import HighlightSettings, Span, find_spans
-from avgn_edge.runtime.highlights.track import Salience, Track, answers, moment_times, scores, window_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.highlights.long_video import VideoSource
-    from avgn_edge.runtime.highlights.track import HighlightPolicy
+    from avgn_edge.runtime.highlights.salience import HighlightPolicy
+    from avgn_edge.runtime.moments_table import MomentsTable
     from avgn_edge.runtime.sessions import Flags, Floats, GraphRunner
 
 
@@ -109,49 +111,49 @@ def find(
     prices = _Prices.of(make, manifest)
     limit = _limit(asked, video, prices, settings, len(times_s), manifest.preprocessing.moments)
     runner, ledger = account(limit)
-    policy = make(manifest, runner)  # type: ignore[call-arg] # a Protocol says nothing of how it is made
-    track = Track.empty(times_s, policy.audio_width, policy.visual_width, len(manifest.labels))
-    task = manifest.task
-    saliency = _Search(video, track, manifest, policy, ledger, settings, progress).run()
-    score, says = scores(saliency, track, task), answers(track, task)
-    spans = find_spans(track.times_s, score, video.duration_s, top, settings)
+    policy = make(manifest, runner, len(times_s))
+    seen = policy.seen
+    saliency = _Search(video, times_s, manifest, policy, ledger, settings, progress).run()
+    says = answers(seen, len(manifest.labels), manifest.task)
+    score = scores(saliency, says, manifest.task)
+    spans = find_spans(times_s, score, video.duration_s, top, settings)
     return Highlights(
         video=video.name,
         duration_s=video.duration_s,
         segments=tuple(
-            _segment(rank, span, track, says, score, manifest.labels) for rank, span in enumerate(spans, start=1)
+            _segment(rank, span, times_s, says, score, manifest.labels) for rank, span in enumerate(spans, start=1)
         ),
         budget=Spending(
             limit.asked,
             None if limit.macs is None else limit.macs / 1e9,
             ledger.spent_macs / 1e9,
             prices.glance * video.duration_s / 1e9,
-            int(track.glanced.sum()),
-            len(track),
+            int(seen.glanced.sum()),
+            len(seen),
         ),
         device=device,
         precision=precision,
         model=manifest.name,
         warnings=video.warnings,
-        timeline=_timeline(track, saliency, score),
+        timeline=_timeline(times_s, seen, saliency, score),
     )
 
 
-def _timeline(track: Track, saliency: Floats, score: Floats) -> Timeline:
+def _timeline(times_s: NDArray[np.float64], seen: MomentsTable, saliency: Floats, score: Floats) -> Timeline:
     """What is known of each moment, in arrays that cannot be written."""
-    told = Timeline(track.times_s, saliency, np.minimum(score, MOST), track.heard, track.glanced)
+    told = Timeline(times_s, saliency, np.minimum(score, MOST), seen.heard, seen.glanced)
     for array in (told.time_s, told.saliency, told.score, told.heard, told.glanced):
         array.flags.writeable = False
     return told
 
 
 class _Search:
-    """One video's search; what it comes to know it writes into the track."""
+    """One video's search; the policy writes what is heard and seen into its table."""
 
     def __init__(
         self,
         video: Video,
-        track: Track,
+        times_s: NDArray[np.float64],
         manifest: Manifest,
         policy: HighlightPolicy,
         ledger: Ledger,
@@ -159,28 +161,28 @@ class _Search:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._video, self._manifest, self._policy, self._ledger = video, manifest, policy, ledger
-        self._settings, self._told = settings, progress
-        self._track = track
-        self._salience = Salience(track, policy, manifest.preprocessing.moments)
-        self._windows = window_count(len(track), manifest.preprocessing.moments)
-        self._done, self._total = 0, len(track)
+        self._settings, self._progress = settings, progress
+        self._times_s, self._seen = times_s, policy.seen
+        self._salience = Salience(policy, manifest.preprocessing.moments)
+        self._windows = window_count(len(times_s), manifest.preprocessing.moments)
+        self._done, self._total = 0, len(times_s)
 
     def run(self) -> Floats:
         """Listen, glance, and return the saliency of each moment, [n]."""
-        track, video = self._track, self._video
+        video, moments = self._video, len(self._times_s)
         if video.has_audio:
-            expected = [*[self._policy.listening] * len(track), *self._policy.scoring * self._windows]
-            self._total = len(track) + self._affordable(*expected)
-            listen(video, track, self._policy, self._ledger, self._show)
-        if not video.has_video and not track.heard.any():
+            expected = [*[self._policy.listening] * moments, *self._policy.scoring * self._windows]
+            self._total = moments + self._affordable(*expected)
+            listen(video, self._times_s, self._policy, self._ledger, self._show)
+        if not video.has_video and not self._seen.heard.any():
             raise ClipError(video.name, "it is silent and has no video", "give a video with something in it")
         saliency = self._salience.update()
         glances = self._affordable()
         if not glances:
             return saliency
-        self._total = len(track) + glances
-        self._done = len(track)
-        with closing(video.whole(track.times_s.tolist())) as clip:
+        self._total = moments + glances
+        self._done = moments
+        with closing(video.whole(self._times_s.tolist())) as clip:
             first = self._first(saliency, glances, clip)
             self._glance(clip, first)
             saliency = self._salience.update(first)
@@ -194,7 +196,7 @@ class _Search:
         if not self._video.has_video:
             return 0
         after = [*before, *self._policy.scoring * (ROUNDS * self._windows)]
-        low, high = 0, len(self._track) + 1
+        low, high = 0, len(self._times_s) + 1
         while high - low > 1:  # the most that the ledger affords; one glance's price is not for us to know
             middle = (low + high) // 2
             runs = [self._policy.glancing] * middle
@@ -203,42 +205,46 @@ class _Search:
 
     def _first(self, saliency: Floats, glances: int, clip: Clip) -> list[int]:
         """Check what sounds interesting, and cover what was not heard to be."""
-        track, settings = self._track, self._settings
-        score = scores(saliency, track, self._manifest.task)
-        apart = max(1, round(CHECK_S / track.spacing_s))
-        checks = interesting(score, track.glanced, int(settings.checks * glances), settings.interesting, apart)
-        taken = track.glanced.copy()
+        times_s, glanced, settings = self._times_s, self._seen.glanced, self._settings
+        spacing_s = float(times_s[1] - times_s[0]) if len(times_s) > 1 else 2 * float(times_s[0])
+        apart = max(1, round(CHECK_S / spacing_s))
+        checks = interesting(
+            self._scores(saliency), glanced, int(settings.checks * glances), settings.interesting, apart
+        )
+        taken = glanced.copy()
         taken[checks] = True
         return checks + spread(taken, int(settings.coverage * glances), lambda moment: clip.work([moment]))
 
     def _rest(self, saliency: Floats, glances: int, clip: Clip) -> list[int]:
         """Go after what the first glances saw, then cover more."""
-        track = self._track
-        score = scores(saliency, track, self._manifest.task)
+        glanced, score = self._seen.glanced, self._scores(saliency)
         near = score.copy()
         for step in range(1, NEIGHBOURS + 1):
             near[step:] = np.maximum(near[step:], score[:-step] / 2)
             near[:-step] = np.maximum(near[:-step], score[step:] / 2)
-        chosen = interesting(near, track.glanced, glances, self._settings.interesting, 1)
-        taken = track.glanced.copy()
+        chosen = interesting(near, glanced, glances, self._settings.interesting, 1)
+        taken = glanced.copy()
         taken[chosen] = True
         return chosen + spread(taken, glances - len(chosen), lambda moment: clip.work([moment]))
 
+    def _scores(self, saliency: Floats) -> Floats:
+        says = answers(self._seen, len(self._manifest.labels), self._manifest.task)
+        return scores(saliency, says, self._manifest.task)
+
     def _glance(self, clip: Clip, moments: Sequence[int]) -> None:
         """See the frames of `moments`, in order of time, which decodes least."""
-        track, ordered = self._track, sorted(moments)
+        ordered = sorted(moments)
         for first in range(0, len(ordered), TOGETHER):
             rows = ordered[first : first + TOGETHER]
             with self._ledger.timing(Run(DECODE, clip.work(rows))):
                 frames = clip.frames(rows)
-            track.visual[rows], track.glance_says[rows] = self._policy.glance(np.stack(frames))
-            track.glanced[rows] = True
+            self._policy.glance(np.stack(frames), rows)
             self._show(self._done + len(rows))
 
     def _show(self, done: int) -> None:
         self._done = done
-        if self._told is not None:
-            self._told(done, self._total)
+        if self._progress is not None:
+            self._progress(done, self._total)
 
 
 @dataclass(frozen=True)
@@ -275,7 +281,9 @@ def _limit(
     return limit
 
 
-def _segment(rank: int, span: Span, track: Track, says: Floats, score: Floats, labels: Sequence[str]) -> Segment:
+def _segment(
+    rank: int, span: Span, times_s: NDArray[np.float64], says: Floats, score: Floats, labels: Sequence[str]
+) -> Segment:
     """Name a segment by what its moments say, each as much as it scores."""
     rows = np.array(span.moments)
     mean = np.average(says[rows], axis=0, weights=score[rows])
@@ -284,7 +292,7 @@ def _segment(rank: int, span: Span, track: Track, says: Floats, score: Floats, l
         rank,
         span.start_s,
         span.end_s,
-        float(track.times_s[span.peak]),
+        float(times_s[span.peak]),
         min(span.score, MOST),
         labels[best],
         min(float(mean[best]), MOST),

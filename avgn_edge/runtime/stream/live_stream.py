@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,6 @@ from avgn_edge.runtime.stream.buffers import (
 )
 from avgn_edge.runtime.stream.events import EventFinder, StreamMoment, StreamUpdate
 from avgn_edge.runtime.stream.stream_settings import Bucket, StreamSettings, bucket_size
-from avgn_edge.runtime.stream.window import Slot, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.exits import ExitRules
     from avgn_edge.runtime.sessions import GraphRunner
     from avgn_edge.runtime.stream.events import Event
-    from avgn_edge.runtime.stream.window import StreamPolicy
+    from avgn_edge.runtime.stream.stream_settings import StreamPolicy
 
 
 PATIENCE_S: Final = 1.0
@@ -71,9 +71,10 @@ class Stream:
     ) -> None:
         given = manifest.preprocessing
         self._manifest, self._account, self._settings = manifest, account, settings
-        self._window = Window(given.moments)
         make = load(manifest.network.stream_policy)
-        self._policy: StreamPolicy = make(manifest, rules, self._window, settings.attention)
+        self._new_policy: Callable[[], StreamPolicy] = lambda: make(manifest, rules, settings.attention)
+        self._policy = self._new_policy()
+        self._window: deque[_Moment] = deque(maxlen=given.moments)
         self._bucket = Bucket(settings.budget, bucket_size(self._policy, account(settings.budget)[1], settings))
         self._finder = EventFinder(manifest.labels, settings.events, settings.epoch_s)
         self._geometry = frame_geometry(given)
@@ -82,7 +83,7 @@ class Stream:
         self._sound = SoundRing(2 * ahead_s + PIECE_S)
         self._frames = FramesDue(self._geometry, keep=2 + math.ceil(2 * ahead_s / settings.every_s))
         self._lock = threading.RLock()
-        self._span_s = max(settings.every_s * self._window.size, LEAST_SPAN_S)
+        self._span_s = max(settings.every_s * given.moments, LEAST_SPAN_S)
         self._back_s = HALF_WINDOW_S + JUMP_BACK_S
         self._origin_s: float | None = None
         self._number = 0
@@ -91,11 +92,6 @@ class Stream:
         self._counted = 0
         self._loose: list[Event] = []  # ended with no moment to tell it
         self._last: StreamUpdate | None = None
-
-    @property
-    def bucket_gflops(self) -> float | None:
-        """What the budget's bucket holds, in 10^9 multiply-accumulates; None without a compute budget."""
-        return self._bucket.size / 1e9 if self._settings.budget.macs is not None else None
 
     def wants_frame(self, time_s: float) -> bool:
         """Whether a frame of this time would be kept; `push_frame` of another only tells the time."""
@@ -183,6 +179,7 @@ class Stream:
         updates = [] if self._origin_s is None else list(self._advance(rest=True))
         self._loose += self._finder.finish()
         self._window.clear()
+        self._policy = self._new_policy()
         self._sound.clear()
         self._frames.clear()
         self._origin_s, self._number, self._next_frame = None, 0, 0
@@ -216,15 +213,20 @@ class Stream:
         started = time.perf_counter()
         taken = self._frames.pop(time_s, time_s + self._settings.every_s)
         sound, heard = self._sound.window(time_s)
-        slot = Slot(time_s) if taken is None else Slot(time_s, taken[0], taken[1])
+        seen, newest = self._policy.seen, len(self._policy.seen) - 1
+        seen.shift()
+        if taken is not None:
+            seen.frames[newest] = taken[0]
         self._bucket.fill(time_s)
         runner, ledger = self._account(self._bucket.left)
-        answer = self._policy.attend(slot, sound if heard else None, runner, ledger, self._bucket.fullness)
+        count = min(len(self._window) + 1, len(seen))
+        answer = self._policy.attend(sound if heard else None, runner, ledger, self._bucket.fullness, count)
         self._bucket.spend(ledger)
-        slot.macs = ledger.spent_macs
-        says = slot.says
+        self._window.append(_Moment(time_s, None if taken is None else taken[1], ledger.spent_macs))
+        moments = tuple(self._report(moment, len(seen) - count + at) for at, moment in enumerate(self._window))
+        says = seen.alone(newest)
         nothing = np.zeros(len(self._manifest.labels), dtype=np.float32)
-        events = self._finder.take(time_s, slot.saliency, nothing if says is None else says)
+        events = self._finder.take(time_s, moments[-1].saliency, nothing if says is None else says)
         self._counted += 1
         best = np.argsort(-answer, kind="stable")[: self._settings.top].tolist()
         listed = tuple(ClassScore(self._manifest.labels[at], float(answer[at])) for at in best)
@@ -234,7 +236,7 @@ class Stream:
             label=listed[0].label,
             score=listed[0].score,
             top=listed,
-            moments=tuple(map(self._told, self._window)),
+            moments=moments,
             events=(*self._loose, *events),
             running=self._finder.running,
             gflops=ledger.spent_macs / 1e9,
@@ -244,20 +246,34 @@ class Stream:
         self._loose, self._last = [], update
         return update
 
-    def _told(self, slot: Slot) -> StreamMoment:
-        says, box = slot.says, None
-        if slot.patch is not None and slot.display_size is not None:
-            box = self._geometry.to_source(slot.patch, slot.display_size)
+    def _report(self, moment: _Moment, row: int) -> StreamMoment:
+        """What is known of a moment of the window, from its row of the table."""
+        seen, box = self._policy.seen, None
+        if row in seen.corners and moment.display_size is not None:
+            side = float(seen.patch_size)
+            box = self._geometry.to_source((*seen.corners[row], side, side), moment.display_size)
+        says = seen.alone(row)
         return StreamMoment(
-            time_s=slot.time_s,
-            saliency=slot.saliency,
-            heard=slot.heard,
-            glanced=slot.glanced,
-            looked=slot.looked,
+            time_s=moment.time_s,
+            saliency=0.0 if seen.saliency is None else float(seen.saliency[row]),
+            heard=row in seen.sound_probabilities,
+            glanced=row in seen.glance_probabilities,
+            looked=row in seen.moment_probabilities,
             label=None if says is None else self._manifest.labels[int(says.argmax())],
             score=None if says is None else float(says.max()),
             box=box,
         )
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What the table does not say of a moment of the window."""
+
+    time_s: float
+    display_size: tuple[int, int] | None
+    """(width, height) of its frame as it came."""
+    macs: int
+    """What was run when it came."""
 
 
 def _check_time(time_s: float) -> None:

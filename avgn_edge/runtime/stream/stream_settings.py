@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from avgn_edge.runtime.stream.window import StreamPolicy
+    from avgn_edge.runtime.budget import Run
+    from avgn_edge.runtime.moments_table import MomentsTable
+    from avgn_edge.runtime.sessions import Floats, GraphRunner
 
 
 class StreamAttention(Protocol):
@@ -53,6 +55,30 @@ class MostSalientShare:
 def _exceeded_by(saliency: NDArray[np.float32], at: int) -> float:
     """The share of the moments that are more salient than the one `at` this place."""
     return float(np.mean(saliency > saliency[at]))
+
+
+class StreamPolicy(Protocol):
+    """What a network runs on a stream's moments; made of a manifest, its exit rules, and a `StreamAttention`."""
+
+    seen: MomentsTable
+    """The window, the newest moment in its last row."""
+
+    @property
+    def least(self) -> tuple[Run, ...]:
+        """What every moment costs, whatever else."""
+
+    @property
+    def dearest(self) -> tuple[Run, ...]:
+        """What one moment costs at the most."""
+
+    def attend(
+        self, sound: Floats | None, runner: GraphRunner, ledger: Ledger, fullness: float, moments: int
+    ) -> Floats | NDArray[np.float64]:
+        """Run what `ledger` affords on the newest moment, whose frame is in `seen` if it has one; answer for all, [C].
+
+        `sound` float32 [15600], None where it is silent; `fullness` is the bucket's, 0…1; of the rows of `seen` only
+        the last `moments` stand for any.
+        """
 
 
 EVERY_S: Final = 0.6
