@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.bundle.calibration_tables import FIRST_LOOK, ExitTable, RiskRow
+from avgn_edge.runtime.scores import sigmoid, softmax
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.calibration_tables import ExitSettings
@@ -55,11 +56,9 @@ def tempered(probabilities: NDArray[np.floating], temperature: float, task: str)
         return p
     tiny = np.finfo(np.float32).tiny
     if task == "single-label":
-        logits = np.log(np.maximum(p, tiny)) / temperature
-        exponent = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+        return softmax(np.log(np.maximum(p, tiny)) / temperature)
     odds = np.log(np.maximum(p, tiny)) - np.log(np.maximum(1 - p, tiny))
-    return np.asarray(np.exp(-np.logaddexp(0, -odds / temperature)))  # 1 / (1 + e^-x) that does not overflow
+    return sigmoid(odds / temperature)
 
 
 def confidence(probabilities: NDArray[np.floating], task: str) -> NDArray[np.float64]:
