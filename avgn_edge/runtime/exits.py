@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from avgn_edge.runtime.scores import sigmoid, softmax
 if TYPE_CHECKING:
     from avgn_edge.bundle.calibration_tables import ExitSettings
 
+Exit = Literal["confident", "budget", "looks", "no-visual"]
+"""Why a clip ended: sure enough, nothing left to spend, all looks taken, or no picture to look at."""
 NEVER = math.inf
 DELTA = 0.05
 """The chance that calibration clips were so lucky that the promised risk does not hold."""

@@ -13,9 +13,8 @@ from avgn_edge.runtime.exits import confidence
 
 if TYPE_CHECKING:
     from avgn_edge.runtime.budget import Ledger, Run
-    from avgn_edge.runtime.exits import Exits
+    from avgn_edge.runtime.exits import Exit, Exits
     from avgn_edge.runtime.moments_table import MomentsTable
-    from avgn_edge.runtime.result import Exit
     from avgn_edge.runtime.sessions import Floats
 
 

@@ -286,7 +286,7 @@ class Recognizer:
         sessions.open_ahead(self.manifest.graph_names[:1])
         from avgn_edge.media.prefetch import AheadClip  # noqa: PLC0415
         from avgn_edge.runtime import loop  # noqa: PLC0415
-        from avgn_edge.runtime.reporting import report  # noqa: PLC0415
+        from avgn_edge.runtime.result import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
         from avgn_edge.runtime.sessions import GraphRunner  # noqa: PLC0415
 

@@ -14,7 +14,14 @@ from network_makers import FakeBundle, fake_manifest
 from avgn_edge.architectures.avgn.highlight_policy import AvgnHighlights
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.runtime.budget import Budget
-from avgn_edge.runtime.highlights.salience import Salience, answers, moment_times, scores, sureness, window_count
+from avgn_edge.runtime.highlights.scoring import (
+    Salience,
+    answers,
+    moment_times,
+    scores,
+    sureness,
+    window_count,
+)
 from avgn_edge.runtime.highlights.search import interesting, spread
 from avgn_edge.runtime.highlights.segments import HighlightSettings, find_spans
 from avgn_edge.runtime.recognizer import Recognizer

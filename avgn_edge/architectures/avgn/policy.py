@@ -20,7 +20,7 @@ from avgn_edge.runtime.scores import from_heads
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.runtime.result import Exit
+    from avgn_edge.runtime.exits import Exit
     from avgn_edge.runtime.senses import Senses
     from avgn_edge.runtime.sessions import Floats, GraphRunner
     from avgn_edge.runtime.strategy import Strategy

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.data.evaluation import metrics
 from avgn_edge.data.evaluation.when_and_where import WhenAndWhere
-from avgn_edge.runtime.result import Exit
+from avgn_edge.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     VideoSource = str | os.PathLike[str] | bytes | BinaryIO
     from avgn_edge.runtime.budget import Ledger
-    from avgn_edge.runtime.highlights.salience import HighlightPolicy
+    from avgn_edge.runtime.highlights.scoring import HighlightPolicy
 
 
 class Video:

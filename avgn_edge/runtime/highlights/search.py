@@ -17,7 +17,13 @@ from avgn_edge.bundle.architecture import load
 from avgn_edge.runtime.budget import DECODE, Budget, Ledger, Run, smallest
 from avgn_edge.runtime.highlights.long_video import Video, listen
 from avgn_edge.runtime.highlights.result import Highlights, Segment, Spending, Timeline
-from avgn_edge.runtime.highlights.salience import Salience, answers, moment_times, scores, window_count
+from avgn_edge.runtime.highlights.scoring import (
+    Salience,
+    answers,
+    moment_times,
+    scores,
+    window_count,
+)
 from avgn_edge.runtime.highlights.segments import HighlightSettings, Span, find_spans
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.highlights.long_video import VideoSource
-    from avgn_edge.runtime.highlights.salience import HighlightPolicy
+    from avgn_edge.runtime.highlights.scoring import HighlightPolicy
     from avgn_edge.runtime.moments_table import MomentsTable
     from avgn_edge.runtime.sessions import Flags, Floats, GraphRunner
 
