@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import ArgumentError, BundleError, ClipError
 from avgn_edge._base.processes import usable_cores
-from avgn_edge.bundle.architecture import load
 from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
-from avgn_edge.runtime.budget import FINISH, OPEN, Budget, LatencyModel, Ledger, Run
+from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.options import Options, Sampling
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from avgn_edge.engines.base import DeviceReport, Engine
     from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.highlights import Highlights, HighlightSettings
-    from avgn_edge.runtime.loop import Policy
     from avgn_edge.runtime.result import Result
     from avgn_edge.runtime.sessions import GraphRunner, Sessions
     from avgn_edge.runtime.strategy import Strategy
@@ -281,50 +278,14 @@ class Recognizer:
     def _run(
         self, source: Source, chosen: Strategy, sessions: Sessions, *, last_only: bool = False
     ) -> Iterator[Result]:
-        limit = chosen.options.budget
-        timed = limit.seconds is not None
         sessions.open_ahead(self.manifest.graph_names[:1])
-        from avgn_edge.media.prefetch import AheadClip  # noqa: PLC0415
-        from avgn_edge.runtime import loop  # noqa: PLC0415
-        from avgn_edge.runtime.result import report  # noqa: PLC0415
-        from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
-        from avgn_edge.runtime.sessions import GraphRunner  # noqa: PLC0415
+        from avgn_edge.runtime.clip_run import ClipRun  # noqa: PLC0415 - PyAV comes while the first graph is opened
 
-        make = load(self.manifest.network.policy)
-        if timed:
+        if chosen.options.budget.seconds is not None:
             sessions.measure(self._pace)
             self._media.warm(self._pace)
-        # The clock starts before the file is opened: a time budget includes decoding. Without one frames decode ahead,
-        # and what runs beside that says nothing of what it takes by itself.
-        ledger = Ledger(limit, self.manifest.cost, self._pace if timed else None)
-        with ledger.timing(Run(OPEN)):
-            opened, mine = self._opened(source, chosen.options.sampling)
-            clip = opened if timed else AheadClip(opened)
-        try:
-            policy: Policy = make(Senses(clip, ledger), self.manifest, GraphRunner(sessions, ledger), ledger, chosen)
-            sessions.open_ahead(policy.wanted_graphs)
-            for told in loop.run(policy, ledger, self.manifest.task, len(self.labels)):
-                if last_only and told.exit is None:
-                    continue
-                with ledger.timing(Run(FINISH)):
-                    result = report(
-                        clip,
-                        policy.seen,
-                        told,
-                        ledger,
-                        chosen.options,
-                        self.manifest,
-                        self._engine.device,
-                        self.precision,
-                    )
-                late = ledger.lateness if told.exit is not None else None
-                notes = (*chosen.notes, late) if late else chosen.notes
-                yield replace(result, warnings=(*notes, *result.warnings)) if notes else result
-        finally:
-            if isinstance(clip, AheadClip):
-                clip.stop()
-            if mine:
-                opened.close()
+        run = ClipRun(self.manifest, sessions, self._pace, chosen, self._engine.device, self.precision)
+        yield from run.answers(lambda: self._opened(source, chosen.options.sampling), last_only=last_only)
 
     def classify_frames(
         self,
@@ -407,9 +368,7 @@ class Recognizer:
             BudgetError: The budget does not cover listening, or `every_s` is out of range.
             ArgumentError: An argument is of a wrong type.
         """
-        from avgn_edge.runtime.stream.events import EventSettings  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.runtime.stream.live_stream import Stream  # noqa: PLC0415
-        from avgn_edge.runtime.stream.stream_settings import EVERY_S, StreamSettings  # noqa: PLC0415
+        from avgn_edge.runtime.stream import EVERY_S, EventSettings, Stream, StreamSettings  # noqa: PLC0415 - imports PyAV
 
         # What is asked is checked before graphs are opened for it.
         asked = StreamSettings(
@@ -454,7 +413,6 @@ class Recognizer:
             ArgumentError: An argument is of a wrong type.
         """
         from avgn_edge.runtime.highlights.search import find  # noqa: PLC0415 - imports PyAV
-        from avgn_edge.runtime.highlights.segments import HighlightSettings  # noqa: PLC0415
 
         self._open_sessions()
         return find(
@@ -463,7 +421,7 @@ class Recognizer:
             self._account,
             budget,
             top=top,
-            settings=HighlightSettings() if settings is None else settings,
+            settings=settings,
             progress=progress,
             device=self.device.used,
             precision=self.precision,
@@ -471,10 +429,7 @@ class Recognizer:
 
     def _account(self, budget: Budget) -> tuple[GraphRunner, Ledger]:
         """The graphs, and a new ledger that their runs are charged to: for what is no clip of 16 moments."""
-        from avgn_edge.runtime.sessions import GraphRunner  # noqa: PLC0415
-
-        ledger = Ledger(budget, self.manifest.cost, self._pace)
-        return GraphRunner(self._open_sessions(), ledger), ledger
+        return self._open_sessions().account(budget, self._pace)
 
     def save_profile(self) -> Path | None:
         """Measure what each graph takes on this device, with care, and keep it for time budgets.
@@ -485,9 +440,7 @@ class Recognizer:
 
     def alone(self, runs: Iterable[Run]) -> float:
         """Run graphs again, as often and on as many items as `Result.runs` says, and return the seconds they take."""
-        from avgn_edge.runtime import device_profile  # noqa: PLC0415
-
-        return device_profile.alone(self._open_sessions(), self.manifest.graphs[self.precision], runs)
+        return self._open_sessions().alone(runs)
 
     def close(self) -> None:
         """Let the sessions go; the recognizer cannot be used afterwards."""

@@ -15,7 +15,7 @@ from avgn_edge._base.processes import usable_cores
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.engines.base import Engine, OpensGraphs, Session
 from avgn_edge.runtime import device_profile
-from avgn_edge.runtime.budget import LatencyModel, Ledger, Run
+from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.device_profile import ProfileKey
 
 Floats = NDArray[np.float32]
@@ -78,6 +78,15 @@ class Sessions:
     def close(self) -> None:
         """Open no more ahead."""
         self._closed = True
+
+    def account(self, budget: Budget, pace: LatencyModel | None) -> tuple[GraphRunner, Ledger]:
+        """What runs these graphs, and the new ledger that it charges; `pace` as the ledger has it."""
+        ledger = Ledger(budget, self._bundle.manifest.cost, pace)
+        return GraphRunner(self, ledger), ledger
+
+    def alone(self, runs: Iterable[Run]) -> float:
+        """Seconds that these runs take, one after the other and nothing between them."""
+        return device_profile.alone(self, self._bundle.manifest.graphs[self._precision], runs)
 
     @property
     def profile_key(self) -> ProfileKey:

@@ -196,9 +196,9 @@ def test_a_caller_who_has_seen_enough_ends_the_thread_and_keeps_the_clip():
 def test_classify_puts_one_answer_into_a_result_the_last_of_the_steps():
     manifest = fake_manifest(REAL_COST)
     recognizer = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    from avgn_edge.runtime import result as report_module
+    from avgn_edge.runtime import clip_run
 
-    with mock.patch.object(report_module, "report", wraps=report_module.report) as made:
+    with mock.patch.object(clip_run, "report", wraps=clip_run.report) as made:
         answer = recognizer.classify(FakeClip(np.array(HEARD)))
         assert made.call_count == 1
     steps = list(recognizer.steps(FakeClip(np.array(HEARD))))

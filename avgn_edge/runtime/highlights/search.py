@@ -94,7 +94,7 @@ def find(
     budget: str | Budget | None,
     *,
     top: int,
-    settings: HighlightSettings,
+    settings: HighlightSettings | None,
     progress: Callable[[int, int], None] | None,
     device: str,
     precision: str,
@@ -105,7 +105,7 @@ def find(
     `settings.share` of the cost of glancing at one frame a second. Memory grows with the video by some 8 kB a moment.
     """
     whole("top", top, 1)
-    instance("settings", settings, HighlightSettings)
+    settings = instance("settings", HighlightSettings() if settings is None else settings, HighlightSettings)
     if progress is not None and not callable(progress):
         refuse("progress", progress, "it cannot be called", "give a function of two numbers")
     asked = None if budget is None else Budget.parse(budget)
