@@ -22,6 +22,20 @@ _DOWN: Final = HEIGHT - TOP - BOTTOM
 
 
 @dataclass(frozen=True)
+class Chart:
+    """What is drawn, in SVG, and what it shows, in plain words. Templates print it as HTML."""
+
+    content: str
+    about: str
+
+    def __html__(self) -> str:
+        return (
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(self.about)}">'
+            f'{self.content}<path class="axisline" d="M{LEFT} {TOP + _DOWN}h{_ACROSS}"/></svg>'
+        )
+
+
+@dataclass(frozen=True)
 class Scale:
     """From a number to a place: `low` and `high` lie at the ends."""
 
@@ -48,10 +62,10 @@ class Scale:
 SHARES: Final = Scale(0.0, 1.0)
 
 
-def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -> str:
-    """Draw shares over named steps, a line each in the style of its place; a line's numbers are one a step."""
+def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -> Chart | None:
+    """Draw shares over named steps, in `series` a number a step for each line; None for less than two steps."""
     if len(names) < 2:
-        return ""
+        return None
     steps = Scale(0.0, float(len(names) - 1))
     highest = max(value for values in series for value in values)
     shares = Scale(0.0, next((top for top in (0.25, 0.5) if highest <= 0.9 * top), 1.0))
@@ -66,16 +80,7 @@ def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -
         points = [(steps.x(at), shares.y(value)) for at, value in enumerate(values)]
         drawn += f'<polyline class="line s{style % STYLES}" points="{_points(points)}"/>'
         drawn += "".join(f'<circle class="f{style % STYLES}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in points)
-    return _chart(_shares_grid(shares) + words + drawn, about)
-
-
-def line_key(style: int) -> str:
-    """Return the sample of a line for a legend."""
-    style %= STYLES
-    return (
-        f'<svg viewBox="0 0 32 16" aria-hidden="true"><path class="line s{style}" d="M0 8H32"/>'
-        f'<circle class="f{style}" cx="16" cy="8" r="3"/></svg>'
-    )
+    return Chart(_shares_grid(shares) + words + drawn, about)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class CurvePoint:
     share: float
 
 
-def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) -> str:
+def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) -> Chart:
     """Draw shares over cost by rising cost, each point's cost to its 95th percentile; numbered as in the table."""
     costs = Scale(0.0, 1.05 * max(1e-9, *(point.most for point in points)))
     across = "".join(_down_line(costs.x(tick), f"{tick:g}") for tick in costs.ticks())
@@ -108,10 +113,10 @@ def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) ->
         hint = f"<title>{text(point.name)}: {100 * point.share:.1f} % at {point.cost:.3g} {unit}</title>"
         above = y - 8 if y > TOP + 14 else y + 16
         drawn += f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="4">{hint}</circle>{_words(x, above, str(at))}'
-    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, unit) + drawn, about)
+    return Chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, unit) + drawn, about)
 
 
-def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str) -> str:
+def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str) -> Chart:
     """Draw a bar a name; with many, only some are named."""
     most = Scale(0.0, float(max(*counts, 1)))
     width = _ACROSS / len(counts)
@@ -125,10 +130,10 @@ def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str
         )
         if at % thinned == 0:
             drawn += _words(x + width / 2, HEIGHT - BOTTOM + 12, name)
-    return _chart(drawn + _words(LEFT + _ACROSS / 2, HEIGHT - 3, axis), about)
+    return Chart(drawn + _words(LEFT + _ACROSS / 2, HEIGHT - 3, axis), about)
 
 
-def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], about: str) -> str:
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], about: str) -> Chart:
     """Draw how often answers were right over how sure they were, a dot a bin, larger for more answers."""
     most = max(*counts, 1)
     across = "".join(_down_line(SHARES.x(tick), f"{100 * tick:.0f}") for tick in SHARES.ticks())
@@ -141,14 +146,7 @@ def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: 
         drawn += (
             f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="{2 + 5 * math.sqrt(count / most):.1f}">{hint}</circle>'
         )
-    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, "how sure, %") + drawn, about)
-
-
-def _chart(content: str, about: str) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">'
-        f'{content}<path class="axisline" d="M{LEFT} {TOP + _DOWN}h{_ACROSS}"/></svg>'
-    )
+    return Chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, "how sure, %") + drawn, about)
 
 
 def _shares_grid(shares: Scale = SHARES) -> str:

@@ -15,9 +15,6 @@ from avgn_edge.runtime.front_end import frame_geometry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from avgn_edge.bundle.architecture import GraphRole
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip, SoundLimit
@@ -69,6 +66,8 @@ class RecordingClip(ClipAround):
 
 
 Kind = Literal["listened", "glanced", "looked", "began"]
+Box = tuple[float, float, float, float]
+"""x, y, width, height, in pixels of the frame as displayed."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,8 @@ class Record:
     has_audio: bool
     display_size: tuple[int, int] | None
     """(width, height) of the frames as displayed."""
-    shown: tuple[float, float, float, float] | None
-    """x, y, width, height of what the network sees of a frame, in pixels of the frame as displayed."""
+    shown: Box | None
+    """What the network sees of a frame."""
     frames: Mapping[int, NDArray[np.uint8]]
     """What it saw, uint8 [crop, crop, 3] by moment, in the order it saw them: the shown part, squeezed to a square."""
     heard: NDArray[np.bool_]
@@ -147,6 +146,8 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
         # A frame may have been decoded, and then there was no time left for it.
         frames = {index: frame for index, frame in clip.seen.items() if result.moments[index].glanced}
         size = clip.display_size if clip.has_video and frames else None
+        given = manifest.preprocessing
+        side = float(given.frame_size)
         return Record(
             result=result,
             budget=options.budget,
@@ -158,7 +159,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
             has_video=clip.has_video,
             has_audio=clip.has_audio,
             display_size=size,
-            shown=None if size is None else _shown(manifest, size),
+            shown=None if size is None else frame_geometry(given).to_source((0.0, 0.0, side, side), size),
             frames=frames,
             heard=heard,
             spectrograms=log_mel(sound[heard])[:, 0],
@@ -188,12 +189,6 @@ def _add(steps: list[Step], result: Result, listener: str) -> None:
         steps[-1] = replace(step, kind=steps[-1].kind)
     else:
         steps.append(step)
-
-
-def _shown(manifest: Manifest, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    given = manifest.preprocessing
-    side = float(given.frame_size)
-    return frame_geometry(given).to_source((0.0, 0.0, side, side), size)
 
 
 def _gflops(result: Result, manifest: Manifest) -> dict[str, float]:

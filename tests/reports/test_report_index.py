@@ -13,8 +13,7 @@ from media_makers import VideoSpec, write_media
 from avgn_edge._base.atomic import make_folder, write_text
 from avgn_edge._base.errors import AvgnEdgeError, ClipError
 from avgn_edge.report.html import page_name
-from avgn_edge.report.index import INDEX, MOST_THUMBNAILS, IndexRow, index_page, write_index
-from avgn_edge.report.writing import classify_and_report
+from avgn_edge.report.index import INDEX, MOST_THUMBNAILS, IndexRow, classify_and_report, index_page, write_index
 from avgn_edge.runtime.options import Options
 
 HOSTILE = 'a<b onclick="x">\udcff\u202e.mp4'
