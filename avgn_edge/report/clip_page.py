@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import avgn_edge
@@ -61,7 +62,7 @@ def clip_page(record: Record, *, back: tuple[str, str] | None = None, note: str 
 
 
 def _looks(record: Record) -> list[dict[str, Any]]:
-    """Return the moments that were looked at, each with its frame and the answer after it; none of a clip unseen."""
+    """Return the moments that were looked at, each with its frame and with the answer after it, a label and a score."""
     looks = []
     for moment in record.looked if record.shown is not None else ():
         after = next(step.probabilities for step in record.steps if step.moment == moment.index)
@@ -84,9 +85,10 @@ def _glances(record: Record) -> list[dict[str, Any]]:
 
 
 def _forming(record: Record, order: list[int]) -> dict[str, Any]:
-    """Return how the answer formed: the steps, and the classes that led at some step or are among the best at the end.
+    """Return how the answer formed, as names for the template.
 
-    `order` are the classes, the most probable first.
+    `steps` are the steps with their words. `followed` are the classes that led at some step or are among the best at
+    the end, as (index, label), and `chart` shows their probabilities. `order` are all classes, the most probable first.
     """
     if not record.steps:
         return {"steps": []}
@@ -111,13 +113,13 @@ def _words(step: Step, looked: int) -> str:
 
 
 def _costs(record: Record) -> list[tuple[str, int | str, float, float]]:
-    """Return the stages: what it was, how many items ran, the GFLOPs and the milliseconds."""
+    """Return the rows of the table of stages: a title, how many items ran, GFLOPs and milliseconds."""
     timing = record.result.timing_ms
-    items: dict[str, int] = {}
+    items: Counter[str] = Counter()
     for run in record.result.runs:
-        items[run.graph] = items.get(run.graph, 0) + run.items
+        items[run.graph] += run.items
     rows: list[tuple[str, int | str, float, float]] = [("Decoding: opening, frames and sound", "", 0.0, timing.decode)]
     for role in record.roles:
         gflops = record.gflops.get(role.name, 0.0)
-        rows.append((role.title, items.get(role.name, 0), gflops, timing.stages[role.timing]))
+        rows.append((role.title, items[role.name], gflops, timing.stages[role.timing]))
     return [*rows, ("Everything else", "", 0.0, max(0.0, timing.total - sum(took for *_, took in rows)))]

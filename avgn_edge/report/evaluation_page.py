@@ -88,9 +88,19 @@ def dearest_row(rows: Sequence[Row]) -> int:
 def report_mistakes(
     recognizer: Recognizer, mistakes: Iterable[Mistake], folder: Path, options: Options
 ) -> Iterator[Example]:
-    """Run clips that went wrong again and write their pages into `folder`; yield each as it is done.
+    """Classify the clips that went wrong once more and write their pages.
 
-    One that has no answer this time has no page, and says why. AvgnEdgeError for a page that cannot be written.
+    Args:
+        recognizer: The recognizer to use.
+        mistakes: The clips.
+        folder: Where to write the pages.
+        options: What the evaluation asked for.
+
+    Yields:
+        Each clip as soon as its page is written. One that has no answer this time has no page and says why.
+
+    Raises:
+        AvgnEdgeError: A page cannot be written.
     """
     average = None if options.average is None else options.average.asked
     asked = (options.budget.asked, options.exit_risk, average)

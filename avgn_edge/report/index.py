@@ -35,7 +35,7 @@ _ROW: Final = re.compile(r'<meta name="avgn-edge-row" content="([^"]*)">')
 
 @dataclass(frozen=True)
 class IndexRow:
-    """What the index says of a clip; a failed one has an `error` and no page."""
+    """What the index says of a clip. A clip that failed has an `error` and no page."""
 
     clip: str
     page: str
@@ -72,14 +72,21 @@ class IndexRow:
         )
 
     def to_json(self) -> str:
-        """The row as its page holds it."""
+        """Return the row as the clip's page holds it."""
         return json.dumps(asdict(self))
 
 
 def classify_and_report(recognizer: Recognizer, clip: str, folder: Path, options: Options) -> Result:
-    """Classify a clip as `Recognizer.answer` does, and write its page into `folder`; `write_index` lists the pages.
+    """Classify a clip as `Recognizer.answer` does, and write its page; `write_index` lists it.
 
-    Raises what `answer` raises, and AvgnEdgeError for a page that cannot be written.
+    Args:
+        recognizer: The recognizer to use.
+        clip: The clip's path.
+        folder: Where to write the page.
+        options: What is asked for.
+
+    Raises:
+        AvgnEdgeError: The clip has no answer, for the reasons of `answer`, or its page cannot be written.
     """
     told = record(recognizer, partial(recognizer.open_clip, clip, options.sampling), options)
     file = page_name(clip)
@@ -135,7 +142,9 @@ def _row_of_page(path: Path) -> IndexRow | None:
         if not isinstance(given, dict):
             return None
         row = IndexRow(**{key: given[key] for key in kinds.keys() & given.keys()} | {"page": path.name, "error": None})
-        index_page([row])
+        if not all(isinstance(getattr(row, key), kind) for key, kind in kinds.items()):
+            return None
+        index_page([row])  # one that cannot be printed must not cost the others
     except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         return None
-    return row if all(isinstance(getattr(row, key), kind) for key, kind in kinds.items()) else None
+    return row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 from pathlib import Path
@@ -55,6 +57,11 @@ def test_pages_that_are_none_of_ours_or_cut_off_are_left_out(recognizer, clip, t
     (tmp_path / "mine.html").write_text("<p>hello")
     (tmp_path / "odd.html").write_text('<meta name="avgn-edge-row" content="{&quot;clip&quot;: 3}">')
     (tmp_path / "no.html").write_text('<meta name="avgn-edge-row" content="nothing">')
+    (tmp_path / "deep.html").write_text(f'<meta name="avgn-edge-row" content="{"[" * 100_000}">')
+    row = json.loads(IndexRow("a.mp4", "a-0.html").to_json())
+    for wrong in ({"label": 5}, {"thumbnail": [1]}, {"gflops": 10**400}, {"duration_s": float("inf")}):
+        held = html.escape(json.dumps(row | wrong))
+        (tmp_path / f"{next(iter(wrong))}.html").write_text(f'<meta name="avgn-edge-row" content="{held}">')
     assert read_page(write_index(tmp_path)).links == [page_name(str(clip))]
 
 
