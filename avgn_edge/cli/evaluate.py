@@ -119,8 +119,7 @@ def write_report(
 ) -> Path:
     """Write the page over the rows, and a page for each mistake of the dearest one; return the first."""
     from avgn_edge._base.atomic import write_text  # noqa: PLC0415
-    from avgn_edge.report.evaluation_page import EVALUATION, dearest_row, evaluation_page  # noqa: PLC0415
-    from avgn_edge.report.writing import report_mistakes  # noqa: PLC0415
+    from avgn_edge.report.evaluation_page import EVALUATION, dearest_row, evaluation_page, report_mistakes  # noqa: PLC0415
 
     at = dearest_row(rows)
     mistakes, examples = details[at].mistakes, []

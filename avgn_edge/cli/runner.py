@@ -79,7 +79,7 @@ class Job:
             return Failure.of(error)
 
     def _reported(self, recognizer: Recognizer, clip: str, folder: Path) -> Result:
-        from avgn_edge.report.writing import classify_and_report  # noqa: PLC0415 - most batches have no report
+        from avgn_edge.report.index import classify_and_report  # noqa: PLC0415 - most batches have no report
 
         return classify_and_report(recognizer, clip, folder, self.options)
 

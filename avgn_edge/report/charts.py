@@ -1,6 +1,7 @@
 """Charts as inline SVG: 360 units wide, so that their words can be read on a phone, and in the page's own colours.
 
-Each says in words what it shows, and stands beside a table with its numbers.
+Of every function, `about` says in words what the chart shows, for people who do not see it. The numbers are in a table
+beside the chart.
 """
 
 from __future__ import annotations
@@ -16,28 +17,42 @@ WIDTH: Final = 360
 HEIGHT: Final = 200
 LEFT, RIGHT, TOP, BOTTOM = 34, 10, 10, 30
 STYLES: Final = 6
-"""Lines that can be told apart."""
+"""How many lines can be told apart."""
 _ACROSS: Final = WIDTH - LEFT - RIGHT
 _DOWN: Final = HEIGHT - TOP - BOTTOM
 
 
 @dataclass(frozen=True)
+class Chart:
+    """What is drawn, in SVG, and what it shows, in plain words. Templates print it as HTML."""
+
+    content: str
+    about: str
+
+    def __html__(self) -> str:
+        return (
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(self.about)}">'
+            f'{self.content}<path class="axisline" d="M{LEFT} {TOP + _DOWN}h{_ACROSS}"/></svg>'
+        )
+
+
+@dataclass(frozen=True)
 class Scale:
-    """From a number to a place: `low` and `high` lie at the ends."""
+    """A linear axis from `low` to `high`."""
 
     low: float
     high: float
 
     def x(self, value: float) -> float:
-        """Units from the left."""
+        """Return the distance of a value from the chart's left edge."""
         return LEFT + _ACROSS * (value - self.low) / (self.high - self.low)
 
     def y(self, value: float) -> float:
-        """Units from the top."""
+        """Return the distance of a value from the chart's top edge."""
         return TOP + _DOWN * (1 - (value - self.low) / (self.high - self.low))
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round numbers on the scale, at most about so many."""
+        """Return round numbers on the axis, about `most` or fewer."""
         raw = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
@@ -48,10 +63,19 @@ class Scale:
 SHARES: Final = Scale(0.0, 1.0)
 
 
-def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -> str:
-    """Draw shares over named steps, a line each in the style of its place; a line's numbers are one a step."""
+def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -> Chart | None:
+    """Draw shares over steps, one line for each of `series`.
+
+    Args:
+        series: The shares of each line, one a step. The first line is drawn on top.
+        names: The names of the steps.
+        about: What the chart shows.
+
+    Returns:
+        The chart; None for less than two steps.
+    """
     if len(names) < 2:
-        return ""
+        return None
     steps = Scale(0.0, float(len(names) - 1))
     highest = max(value for values in series for value in values)
     shares = Scale(0.0, next((top for top in (0.25, 0.5) if highest <= 0.9 * top), 1.0))
@@ -66,30 +90,29 @@ def lines(series: Sequence[Sequence[float]], names: Sequence[str], about: str) -
         points = [(steps.x(at), shares.y(value)) for at, value in enumerate(values)]
         drawn += f'<polyline class="line s{style % STYLES}" points="{_points(points)}"/>'
         drawn += "".join(f'<circle class="f{style % STYLES}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in points)
-    return _chart(_shares_grid(shares) + words + drawn, about)
-
-
-def line_key(style: int) -> str:
-    """Return the sample of a line for a legend."""
-    style %= STYLES
-    return (
-        f'<svg viewBox="0 0 32 16" aria-hidden="true"><path class="line s{style}" d="M0 8H32"/>'
-        f'<circle class="f{style}" cx="16" cy="8" r="3"/></svg>'
-    )
+    return Chart(_shares_grid(shares) + words + drawn, about)
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One point of accuracy over cost, and how far its cost reaches."""
+    """A point of accuracy over cost."""
 
     name: str
     cost: float
     most: float
+    """The 95th percentile of the cost."""
     share: float
 
 
-def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) -> str:
-    """Draw shares over cost by rising cost, each point's cost to its 95th percentile; numbered as in the table."""
+def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) -> Chart:
+    """Draw shares over cost, with a line through the points by rising cost.
+
+    Args:
+        points: The points, numbered in this order, as in the table.
+        chance: The share that knowing nothing reaches.
+        unit: What cost is measured in.
+        about: What the chart shows.
+    """
     costs = Scale(0.0, 1.05 * max(1e-9, *(point.most for point in points)))
     across = "".join(_down_line(costs.x(tick), f"{tick:g}") for tick in costs.ticks())
     level = SHARES.y(chance)
@@ -108,11 +131,18 @@ def curve(points: Sequence[CurvePoint], chance: float, unit: str, about: str) ->
         hint = f"<title>{text(point.name)}: {100 * point.share:.1f} % at {point.cost:.3g} {unit}</title>"
         above = y - 8 if y > TOP + 14 else y + 16
         drawn += f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="4">{hint}</circle>{_words(x, above, str(at))}'
-    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, unit) + drawn, about)
+    return Chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, unit) + drawn, about)
 
 
-def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str) -> str:
-    """Draw a bar a name; with many, only some are named."""
+def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str) -> Chart:
+    """Draw one bar for each count.
+
+    Args:
+        counts: The heights of the bars.
+        names: The names of the bars; where there are many, only some are written.
+        axis: What the names are.
+        about: What the chart shows.
+    """
     most = Scale(0.0, float(max(*counts, 1)))
     width = _ACROSS / len(counts)
     thinned = max(1, math.ceil(len(names) / 9))
@@ -125,11 +155,18 @@ def histogram(counts: Sequence[int], names: Sequence[str], axis: str, about: str
         )
         if at % thinned == 0:
             drawn += _words(x + width / 2, HEIGHT - BOTTOM + 12, name)
-    return _chart(drawn + _words(LEFT + _ACROSS / 2, HEIGHT - 3, axis), about)
+    return Chart(drawn + _words(LEFT + _ACROSS / 2, HEIGHT - 3, axis), about)
 
 
-def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], about: str) -> str:
-    """Draw how often answers were right over how sure they were, a dot a bin, larger for more answers."""
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: Sequence[int], about: str) -> Chart:
+    """Draw how often answers were right over how sure they were.
+
+    Args:
+        confidence: The mean confidence of each bin.
+        accuracy: The share of right answers of each bin.
+        counts: The answers of each bin; more answers make a larger dot, and an empty bin has none.
+        about: What the chart shows.
+    """
     most = max(*counts, 1)
     across = "".join(_down_line(SHARES.x(tick), f"{100 * tick:.0f}") for tick in SHARES.ticks())
     drawn = f'<path class="chance" d="M{SHARES.x(0):.1f} {SHARES.y(0):.1f}L{SHARES.x(1):.1f} {SHARES.y(1):.1f}"/>'
@@ -141,14 +178,7 @@ def reliability(confidence: Sequence[float], accuracy: Sequence[float], counts: 
         drawn += (
             f'<circle class="f0" cx="{x:.1f}" cy="{y:.1f}" r="{2 + 5 * math.sqrt(count / most):.1f}">{hint}</circle>'
         )
-    return _chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, "how sure, %") + drawn, about)
-
-
-def _chart(content: str, about: str) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">'
-        f'{content}<path class="axisline" d="M{LEFT} {TOP + _DOWN}h{_ACROSS}"/></svg>'
-    )
+    return Chart(_shares_grid() + across + _words(LEFT + _ACROSS / 2, HEIGHT - 3, "how sure, %") + drawn, about)
 
 
 def _shares_grid(shares: Scale = SHARES) -> str:

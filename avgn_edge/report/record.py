@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,9 +16,6 @@ from avgn_edge.runtime.front_end import frame_geometry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from avgn_edge.bundle.architecture import GraphRole
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.media.clip import Clip, SoundLimit
@@ -30,34 +28,35 @@ if TYPE_CHECKING:
 
 
 class RecordingClip(ClipAround):
-    """A `Clip` around another, which is opened when the first thing is asked of it.
+    """A clip that keeps the frames and the sound that it delivers.
 
-    So the time that opening takes is the clip's own, inside a budget of time too. Raises what opening raises.
+    It opens another clip when it is first used, so that a budget of time includes opening. What is used first raises
+    the errors of opening.
     """
 
     def __init__(self, open_it: Callable[[], Clip]) -> None:
         self._open_it = open_it
         self._opened: Clip | None = None
         self.seen: dict[int, NDArray[np.uint8]] = {}
-        """The frames that were delivered, uint8 [crop, crop, 3] each, by moment, in their order."""
+        """The delivered frames by moment, uint8 [crop, crop, 3] each, in the order of delivery."""
         self.sound: NDArray[np.float32] | None = None
-        """The windows that were delivered, float32 [moments, 15600]."""
+        """The delivered windows, float32 [moments, 15600]."""
         self.heard: NDArray[np.bool_] | None = None
         """Which of them have sound, bool [moments]."""
 
     def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments, and keep it."""
+        """Return the sound around the moments, as every clip does, and keep it."""
         self.sound, self.heard = self._clip.windows(limit)
         return self.sound, self.heard
 
     def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
-        """Return the frames of these moments, and keep them."""
+        """Return the frames of these moments, as every clip does, and keep them."""
         frames = self._clip.frames(indices, deadline)
         self.seen.update(zip(indices, frames, strict=True))
         return frames
 
     def close(self) -> None:
-        """Close the clip if it was opened; what was kept stays readable."""
+        """Close the clip if it was opened; frames and sound that were kept stay readable."""
         if self._opened is not None:
             self._opened.close()
 
@@ -69,6 +68,8 @@ class RecordingClip(ClipAround):
 
 
 Kind = Literal["listened", "glanced", "looked", "began"]
+Box = tuple[float, float, float, float]
+"""x, y, width, height, in pixels of the frame as displayed."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ class Step:
     """The answer after one step."""
 
     kind: Kind
-    """What the step was; "began" for an answer with nothing heard or seen."""
+    """The last thing done before this answer; "began" for an answer with nothing heard or seen."""
     moment: int | None
     """The moment that was looked at."""
     glanced: tuple[int, ...]
-    """The moments that were glanced at so far."""
+    """All moments that were glanced at so far."""
     spent_gflops: float
-    """So far. Looks that ran together were all paid for by the first of them."""
+    """All GFLOPs so far. Looks that ran together are all counted at the first of them."""
     elapsed_ms: float
     probabilities: NDArray[np.float32]
     """Of every class, float32 [C]."""
@@ -90,7 +91,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Record:
-    """One clip's classification, told to its end."""
+    """A clip's classification from its beginning to its end."""
 
     result: Result
     budget: Budget
@@ -104,20 +105,20 @@ class Record:
     has_audio: bool
     display_size: tuple[int, int] | None
     """(width, height) of the frames as displayed."""
-    shown: tuple[float, float, float, float] | None
-    """x, y, width, height of what the network sees of a frame, in pixels of the frame as displayed."""
+    shown: Box | None
+    """What the network sees of a frame."""
     frames: Mapping[int, NDArray[np.uint8]]
-    """What it saw, uint8 [crop, crop, 3] by moment, in the order it saw them: the shown part, squeezed to a square."""
+    """The frames by moment, uint8 [crop, crop, 3], in the order of glances: the shown part, squeezed to a square."""
     heard: NDArray[np.bool_]
-    """bool [moments]."""
+    """Which moments have sound, bool [moments]."""
     spectrograms: NDArray[np.float32]
     """Log-mel of the moments that were heard, float32 [heard, 96, 64]: time, then mel band."""
     gflops: Mapping[str, float]
-    """10^9 multiply-accumulates by graph; they add up to what was spent."""
+    """10^9 multiply-accumulates by graph; their sum is `result.budget.spent_gflops`."""
 
     @property
     def first_glanced(self) -> frozenset[int]:
-        """The moments that were glanced at before any was looked at; the others had to be for the look."""
+        """The moments that were glanced at before the first look. Later glances were needed for a look."""
         return frozenset(next((step.glanced for step in self.steps if step.kind == "glanced"), ()))
 
     @property
@@ -128,9 +129,15 @@ class Record:
 
 
 def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options) -> Record:
-    """Classify what `open_it` opens, as `Recognizer.answers` does and raising what it raises, and keep what it used.
+    """Classify a clip as `Recognizer.answers` does, and keep all that its page shows.
 
-    The clip is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
+    Args:
+        recognizer: The recognizer to use.
+        open_it: Opens the clip, which is closed in the end. Of a path: `lambda: recognizer.open_clip(path)`.
+        options: What is asked for.
+
+    Raises:
+        AvgnEdgeError: Whatever `open_it` and `Recognizer.answers` raise.
     """
     manifest = recognizer.manifest
     network = manifest.network
@@ -147,6 +154,8 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
         # A frame may have been decoded, and then there was no time left for it.
         frames = {index: frame for index, frame in clip.seen.items() if result.moments[index].glanced}
         size = clip.display_size if clip.has_video and frames else None
+        given = manifest.preprocessing
+        side = float(given.frame_size)
         return Record(
             result=result,
             budget=options.budget,
@@ -158,7 +167,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
             has_video=clip.has_video,
             has_audio=clip.has_audio,
             display_size=size,
-            shown=None if size is None else _shown(manifest, size),
+            shown=None if size is None else frame_geometry(given).to_source((0.0, 0.0, side, side), size),
             frames=frames,
             heard=heard,
             spectrograms=log_mel(sound[heard])[:, 0],
@@ -167,7 +176,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
 
 
 def _add(steps: list[Step], result: Result, listener: str) -> None:
-    """Take an answer in; one that only says that the clip has ended is the step before, over again."""
+    """Append the step that led to an answer. An answer that only adds why the clip ended replaces the last step."""
     looks = result.budget.looks
     kind: Kind = "began"
     if looks:
@@ -177,12 +186,12 @@ def _add(steps: list[Step], result: Result, listener: str) -> None:
     elif any(run.graph == listener for run in result.runs):
         kind = "listened"
     step = Step(
-        kind,
-        next((moment.index for moment in result.moments if moment.rank is not None and moment.rank == looks - 1), None),
-        tuple(moment.index for moment in result.moments if moment.glanced),
-        result.budget.spent_gflops,
-        result.timing_ms.total,
-        result.probabilities,
+        kind=kind,
+        moment=next((moment.index for moment in result.moments if looks and moment.rank == looks - 1), None),
+        glanced=tuple(moment.index for moment in result.moments if moment.glanced),
+        spent_gflops=result.budget.spent_gflops,
+        elapsed_ms=result.timing_ms.total,
+        probabilities=result.probabilities,
     )
     if steps and steps[-1].moment == step.moment and np.array_equal(steps[-1].probabilities, step.probabilities):
         steps[-1] = replace(step, kind=steps[-1].kind)
@@ -190,14 +199,8 @@ def _add(steps: list[Step], result: Result, listener: str) -> None:
         steps.append(step)
 
 
-def _shown(manifest: Manifest, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    given = manifest.preprocessing
-    side = float(given.frame_size)
-    return frame_geometry(given).to_source((0.0, 0.0, side, side), size)
-
-
 def _gflops(result: Result, manifest: Manifest) -> dict[str, float]:
-    spent: dict[str, float] = {}
+    spent: dict[str, float] = defaultdict(float)
     for run in result.runs:
-        spent[run.graph] = spent.get(run.graph, 0.0) + manifest.cost[run.graph].macs(run.items) / 1e9
-    return spent
+        spent[run.graph] += manifest.cost[run.graph].macs(run.items) / 1e9
+    return dict(spent)

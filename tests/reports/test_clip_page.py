@@ -13,8 +13,8 @@ from network_makers import made_clip
 from avgn_edge.media.array_clip import ArrayClip
 from avgn_edge.report.clip_page import EXITS, clip_page
 from avgn_edge.report.html import milliseconds, percent
+from avgn_edge.report.pictures import COLUMNS, palette, spectrogram
 from avgn_edge.report.record import record
-from avgn_edge.report.timeline import COLUMNS, palette, spectrogram
 from avgn_edge.runtime.options import Options
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x00\x1b[2J\u202e\udcff\n&amp;"

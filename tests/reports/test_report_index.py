@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 from pathlib import Path
@@ -13,8 +15,7 @@ from media_makers import VideoSpec, write_media
 from avgn_edge._base.atomic import make_folder, write_text
 from avgn_edge._base.errors import AvgnEdgeError, ClipError
 from avgn_edge.report.html import page_name
-from avgn_edge.report.index import INDEX, MOST_THUMBNAILS, IndexRow, index_page, write_index
-from avgn_edge.report.writing import classify_and_report
+from avgn_edge.report.index import INDEX, MOST_THUMBNAILS, IndexRow, classify_and_report, index_page, write_index
 from avgn_edge.runtime.options import Options
 
 HOSTILE = 'a<b onclick="x">\udcff\u202e.mp4'
@@ -56,6 +57,11 @@ def test_pages_that_are_none_of_ours_or_cut_off_are_left_out(recognizer, clip, t
     (tmp_path / "mine.html").write_text("<p>hello")
     (tmp_path / "odd.html").write_text('<meta name="avgn-edge-row" content="{&quot;clip&quot;: 3}">')
     (tmp_path / "no.html").write_text('<meta name="avgn-edge-row" content="nothing">')
+    (tmp_path / "deep.html").write_text(f'<meta name="avgn-edge-row" content="{"[" * 100_000}">')
+    row = json.loads(IndexRow("a.mp4", "a-0.html").to_json())
+    for wrong in ({"label": 5}, {"thumbnail": [1]}, {"gflops": 10**400}, {"duration_s": float("inf")}):
+        held = html.escape(json.dumps(row | wrong))
+        (tmp_path / f"{next(iter(wrong))}.html").write_text(f'<meta name="avgn-edge-row" content="{held}">')
     assert read_page(write_index(tmp_path)).links == [page_name(str(clip))]
 
 

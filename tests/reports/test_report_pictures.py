@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avgn_edge.report.looks import jpeg, palette_png
+from avgn_edge.report.pictures import jpeg, palette_png
 
 
 def decoded(uri, form):
