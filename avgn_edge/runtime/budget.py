@@ -45,7 +45,18 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | Budget | None, name: str = "budget") -> Budget:
-        """Read a budget; BudgetError for anything else. None is no limit; `name` is what an error calls it."""
+        """Read a budget.
+
+        Args:
+            text: Such as "6gflops", "250mflops", "80ms", "1.5s" or "none"; None is no limit.
+            name: What an error calls it.
+
+        Returns:
+            The budget. GFLOPs are 10^9 multiply-accumulates.
+
+        Raises:
+            BudgetError: It is no amount above zero with one of these units.
+        """
         if isinstance(text, Budget):
             return text
         if text is None:

@@ -434,12 +434,20 @@ class Recognizer:
     def save_profile(self) -> Path | None:
         """Measure what each graph takes on this device, with care, and keep it for time budgets.
 
-        Returns the file, or None where the user's cache cannot be written.
+        Returns:
+            The profile's file, or None where the user's cache cannot be written.
         """
         return self._open_sessions().save_profile(self._pace)
 
     def alone(self, runs: Iterable[Run]) -> float:
-        """Run graphs again, as often and on as many items as `Result.runs` says, and return the seconds they take."""
+        """Run graphs again on made-up inputs, one after the other and nothing between them.
+
+        Args:
+            runs: Which, and on how many items, as `Result.runs` says.
+
+        Returns:
+            The seconds that they take together.
+        """
         return self._open_sessions().alone(runs)
 
     def close(self) -> None:
@@ -457,7 +465,18 @@ class Recognizer:
         self.close()
 
     def open_clip(self, source: File, sampling: Sampling = "cheap") -> Clip:
-        """Open a path, the bytes of a file or a binary file object as `classify` does; yours to close."""
+        """Open a clip as `classify` does.
+
+        Args:
+            source: A path, the bytes of a file, or a binary file object.
+            sampling: As for `classify`.
+
+        Returns:
+            The clip, to be closed: it is a context manager.
+
+        Raises:
+            ClipError: It cannot be read.
+        """
         return open_for(
             self.manifest.preprocessing,
             source,

@@ -76,18 +76,28 @@ class Result:
     """The answer for one clip, or the answer so far while `exit` is None."""
 
     clip: str
+    """The clip's name: its path as it was given, or what kind of thing it is."""
     duration_s: float
     label: str
+    """The best class."""
     score: float
+    """Its score, 0…1."""
     top: tuple[ClassScore, ...]
+    """The best classes, the best first, as many as were asked for."""
     budget: BudgetReport
     exit: Exit | None
+    """Why the clip ended; None while it goes on."""
     moments: tuple[MomentReport, ...]
+    """All of them, in order of time."""
     timing_ms: Timing
     device: str
+    """The device that was used."""
     precision: str
+    """"fp32", "fp16" or "int8"."""
     model: str
+    """The bundle's name."""
     warnings: tuple[str, ...]
+    """What was not as it should be: no audio track, damaged frames, a late answer."""
     probabilities: NDArray[np.float32] = field(compare=False, repr=False)
     """Of every class, float32 [C], in the order of the bundle's labels; read only."""
     runs: tuple[Run, ...] = field(compare=False, repr=False)
@@ -105,12 +115,17 @@ class Result:
         return f"<Result for {self.clip!r}: {self.label!r} {self.score:.2f}, {spent}, exit {self.exit}>"
 
     def overlay(self, source: str | os.PathLike[str] | bytes | BinaryIO | Pictures) -> tuple[Overlay, ...]:
-        """Return the frames that were looked at with their boxes drawn, and the patches, in the order of the looks.
+        """Return the frames that were looked at, in their own size, with their boxes drawn, and the patches.
 
-        `source` is what was classified: a path, the bytes of a file, a binary file object read from its beginning, or
-        a clip (an `ArrayClip`, or what `open_clip` returned, which stays open). Only the frames looked at are decoded,
-        in their own size: see `Overlay` for shapes. Empty where no look was taken. ClipError for what cannot be read,
-        and for another clip, as far as its moments tell.
+        Args:
+            source: What was classified: a path, the bytes of a file, a binary file object read from its beginning, or
+                a clip (an `ArrayClip`, or what `open_clip` returned), which stays open.
+
+        Returns:
+            One `Overlay` a look, in the order of the looks; none where no look was taken.
+
+        Raises:
+            ClipError: It cannot be read, or is another clip, as far as its moments tell.
         """
         from avgn_edge.runtime.overlay import overlay  # noqa: PLC0415 - a result that is not drawn needs none of it
 

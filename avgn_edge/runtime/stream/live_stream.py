@@ -94,16 +94,31 @@ class Stream:
         self._last: StreamUpdate | None = None
 
     def wants_frame(self, time_s: float) -> bool:
-        """Whether a frame of this time would be kept; `push_frame` of another only tells the time."""
+        """Whether a frame of this time would be kept; `push_frame` of another only tells the time.
+
+        Args:
+            time_s: When the frame was taken, in seconds of the stream's clock.
+
+        Raises:
+            ClipError: The time is no finite number of seconds.
+        """
         _check_time(time_s)
         with self._lock:
             return self._origin_s is None or self._jumps(time_s) or time_s >= self._time_of(self._next_frame)
 
     def push_frame(self, frame: NDArray[np.uint8] | av.VideoFrame, time_s: float) -> tuple[StreamUpdate, ...]:
-        """Take a frame, uint8 [H, W, 3], RGB, upright, of any size, or PyAV's; it is converted only if it is kept.
+        """Take a frame; it is converted only if it is kept.
 
-        `time_s` is when it was taken. Returns the updates that it made due, mostly none. ClipError for what is no
-        frame.
+        Args:
+            frame: uint8 [H, W, 3], RGB, upright, of any size; or a frame of PyAV.
+            time_s: When it was taken, in seconds of the stream's clock.
+
+        Returns:
+            The updates that it made due, mostly none.
+
+        Raises:
+            ClipError: It is no frame, or its time no finite number.
+            DeviceError: A graph failed.
         """
         with self._lock:
             updates = self._begin(time_s)
@@ -117,10 +132,20 @@ class Stream:
     def push_audio(
         self, samples: NDArray[np.generic] | AudioFrame, sample_rate: int | None = None, time_s: float | None = None
     ) -> tuple[StreamUpdate, ...]:
-        """Take samples, [n] or [n, channels], floats ±1 or integers of full scale, at `sample_rate`; or PyAV's frame.
+        """Take the next sound.
 
-        [channels, n] is understood where the shape leaves no doubt. `time_s` is the first sample's; None is where the
-        samples before ended. Returns the updates that it made due. ClipError for what is no sound.
+        Args:
+            samples: [n], [n, channels], or [channels, n] where the shape leaves no doubt: floats ±1, or integers of
+                full scale; or a frame of PyAV.
+            sample_rate: Of an array, in Hz.
+            time_s: The first sample's time in seconds of the stream's clock; None is where the samples before ended.
+
+        Returns:
+            The updates that it made due.
+
+        Raises:
+            ClipError: It is no sound, or its time no finite number.
+            DeviceError: A graph failed.
         """
         updates: list[StreamUpdate] = []
         with self._lock:
@@ -133,7 +158,11 @@ class Stream:
         return tuple(updates)
 
     def finish(self) -> tuple[StreamUpdate, ...]:
-        """Run the moments that were still waiting, and end what is running. The stream may then begin anew."""
+        """Run the moments that were still waiting, and end what is running. The stream may then begin anew.
+
+        Returns:
+            The last updates; the last one of all holds the events that end.
+        """
         with self._lock:
             self._sound.end_run()
             updates = self._restart()
