@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Final, NoReturn, TextIO
@@ -17,6 +17,11 @@ from typing import Final, NoReturn, TextIO
 from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge._base.signals import Listening
 from avgn_edge._base.text import printable
+
+FAILED = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""Exit codes; 1 is for clips or a source that failed while the command itself went well."""
 
 
 def prepare() -> None:
@@ -54,6 +59,12 @@ def data(line: str) -> None:
         raise
     except OSError as error:
         raise _no_output(error.strerror or str(error)) from error
+
+
+def data_lines(lines: Iterable[str]) -> None:
+    """Write lines of data, each as it comes."""
+    for line in lines:
+        data(line)
 
 
 def json_line(value: object) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from avgn_edge._base.errors import AvgnEdgeError, BundleError, ClipError, DeviceError
 from avgn_edge._base.signals import kept_from_children, obey_parent_alone
 from avgn_edge.cli.console import one_line
+from avgn_edge.cli.inputs import ClipInput
 from avgn_edge.runtime.options import Options
+from avgn_edge.runtime.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from avgn_edge.cli.inputs import ClipInput
-    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
 
 
@@ -60,8 +60,6 @@ class Job:
 
     def open(self) -> Recognizer:
         """Open what classifies the clips; AvgnEdgeError for a bundle or a device that cannot be used."""
-        from avgn_edge.runtime.recognizer import Recognizer  # noqa: PLC0415 - NumPy and all
-
         return Recognizer.open(self.model, self.device, self.precision, threads=self.threads, hwaccel=self.hwaccel)
 
     def classify(self, recognizer: Recognizer, clip: str) -> Result | Failure:
@@ -70,18 +68,35 @@ class Job:
         BundleError and DeviceError are raised: no other clip will fare better.
         """
         try:
-            if self.report is not None:
-                return self._reported(recognizer, clip, self.report)
-            return recognizer.answer(clip, self.options)
+            if self.report is None:
+                return recognizer.answer(clip, self.options)
+            from avgn_edge.report.writing import classify_and_report  # noqa: PLC0415 - most batches have no report
+
+            return classify_and_report(recognizer, clip, self.report, self.options)
         except (BundleError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug that one clip brings out must not cost the others' answers
             return Failure.of(error)
 
-    def _reported(self, recognizer: Recognizer, clip: str, folder: Path) -> Result:
-        from avgn_edge.report.writing import classify_and_report  # noqa: PLC0415 - most batches have no report
 
-        return classify_and_report(recognizer, clip, folder, self.options)
+class SerialRunner:
+    """A job done on clips in this process, one after the other; iterating yields each clip with its outcome."""
+
+    def __init__(self, job: Job, recognizer: Recognizer, clips: Iterable[ClipInput]) -> None:
+        self._job = job
+        self._recognizer = recognizer
+        self._clips = clips
+
+    def __iter__(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
+        for item in self._clips:
+            if item.error is not None:
+                yield item, Failure.of(item.error)
+            else:
+                yield item, self._job.classify(self._recognizer, item.clip)
+
+    def finished(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
+        """Yield nothing: each outcome was yielded when it was there."""
+        return iter(())
 
 
 AHEAD = 32
