@@ -23,7 +23,7 @@ def command(
     budget: Annotated[str, typer.Option("--budget", "-b", metavar="B", help="As for classify.")] = "none",
     device: Device = "auto",
     precision: Precision = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads.")] = None,
     sampling: MomentSampling = "cheap",
     save: Annotated[
         bool, typer.Option("--save", help="Measure the device profile with care, and keep it for time budgets.")

@@ -18,16 +18,7 @@ from avgn_edge.bundle.writer import check_replaceable
 from avgn_edge.cli import console
 from avgn_edge.cli.formatting import columns, counted, size
 from avgn_edge.cli.progress import Bar
-from avgn_edge.cli.shared import (
-    AsJson,
-    MaxLoss,
-    Split,
-    Threads,
-    Videos,
-    read_max_loss,
-    read_precisions,
-    require_extra,
-)
+from avgn_edge.cli.shared import AsJson, MaxLoss, Split, Threads, Videos, read_max_loss, read_precisions, require_extra
 from avgn_edge.data.datasets import read_dataset
 from avgn_edge.runtime.exits import certified
 
@@ -46,10 +37,9 @@ LEGEND = (
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Calibrated where it is, whole or not at all.")],
-    data: Annotated[Path, typer.Option("--data", metavar="PATH", help="Labelled clips, as for evaluate.")],
+    data: Annotated[Path, typer.Option(metavar="PATH", help="Labelled clips, as for evaluate.")],
     precisions: Annotated[
-        str | None,
-        typer.Option("--precisions", metavar="LIST", help="To add or make anew, of fp16,int8. [default: int8]"),
+        str | None, typer.Option(metavar="LIST", help="To add or make anew, of fp16,int8. [default: int8]")
     ] = None,
     videos: Videos = None,
     split: Split = None,
@@ -118,13 +108,7 @@ def calibrate_bundle(
         clips = clips.part(split)
     with _bars() as progress:
         done = calibrate(
-            source,
-            target,
-            clips,
-            precisions=precisions,
-            most_lost=most_lost,
-            threads=threads,
-            progress=progress,
+            source, target, clips, precisions=precisions, most_lost=most_lost, threads=threads, progress=progress
         )
     for failed in done.failed:
         console.warning(f"skipped: {failed.why}")

@@ -52,15 +52,14 @@ def command(
         str, typer.Option("--budget", "-b", metavar="B", help="For each clip: 6gflops, 250mflops, 80ms, 1.5s or none.")
     ] = "none",
     top: Annotated[
-        int | None, typer.Option("--top", metavar="N", min=1, help="Classes to list. [default: 1, with --json 5]")
+        int | None, typer.Option(metavar="N", min=1, help="Classes to list. [default: 1, with --json 5]")
     ] = None,
     device: Annotated[
-        str,
-        typer.Option("--device", metavar="D", help="auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU|AUTO]."),
+        str, typer.Option(metavar="D", help="auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU|AUTO].")
     ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", metavar="P", help="auto, fp32, fp16, int8.")] = "auto",
+    precision: Annotated[str, typer.Option(metavar="P", help="auto, fp32, fp16, int8.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads, of all jobs. [default: all usable cores]")
+        int | None, typer.Option(metavar="N", help="CPU threads, of all jobs. [default: all usable cores]")
     ] = None,
     jobs: Annotated[
         int | None,
@@ -74,17 +73,14 @@ def command(
         ),
     ] = None,
     sampling: Annotated[
-        Sampling,
-        typer.Option(help="Frames from key frames nearby, or from the centre of each sixteenth of the clip."),
+        Sampling, typer.Option(help="Frames from key frames nearby, or from the centre of each sixteenth of the clip.")
     ] = "cheap",
     exit_risk: Annotated[
         float | None,
-        typer.Option(
-            "--exit-risk", metavar="R", help="Stop early where that changes the answer in at most this share of clips."
-        ),
+        typer.Option(metavar="R", help="Stop early where that changes the answer in at most this share of clips."),
     ] = None,
     average: Annotated[
-        str | None, typer.Option("--average", metavar="B", help="Compute to spend on a clip in the mean, as 1gflops.")
+        str | None, typer.Option(metavar="B", help="Compute to spend on a clip in the mean, as 1gflops.")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in folders inside folders too.")] = False,
     as_json: AsJson = False,
@@ -95,11 +91,10 @@ def command(
         ),
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="DIR", help="Write a page a clip to look at, and an index.html over them."),
+        Path | None, typer.Option(metavar="DIR", help="Write a page a clip to look at, and an index.html over them.")
     ] = None,
     hwaccel: Annotated[
-        str, typer.Option("--hwaccel", metavar="D", help="Decode video on cuda, vaapi, qsv …, auto or none.")
+        str, typer.Option(metavar="D", help="Decode video on cuda, vaapi, qsv …, auto or none.")
     ] = "none",
 ) -> None:
     """Tell the class of each clip. One line a clip, with the score and what it cost.
@@ -195,7 +190,7 @@ def classify_batch(
     else:
         recognizer.close()
         runner = ProcessRunner(replace(job, threads=max(1, cores // count)), count, batch)
-    with Interruptible() as interruptible, Bar("clips", batch.total, told=True) as bar, runner as outcomes:
+    with Interruptible() as interruptible, Bar("clips", batch.total, has_lines=True) as bar, runner as outcomes:
 
         def write(item: ClipInput, outcome: Result | Failure) -> None:
             nonlocal failed, done

@@ -136,7 +136,7 @@ class Interruptible(Listening):
 
     def __init__(self) -> None:
         super().__init__()
-        self._holding = self._asked = self._over = self._reminded = False
+        self._holding = self._pending = self._over = self._reminded = False
         self._number: int = signal.SIGINT
         self._reminder: threading.Timer | None = None
 
@@ -148,14 +148,14 @@ class Interruptible(Listening):
             yield
         finally:
             self._holding = False
-        if self._asked:
-            self._asked = False
+        if self._pending:
+            self._pending = False
             self._interrupt()
 
     def heard(self) -> None:
         """Raise KeyboardInterrupt, now or when nothing is held."""
-        if self._holding and not self._asked:
-            self._asked = True
+        if self._holding and not self._pending:
+            self._pending = True
             return
         self._interrupt()
 

@@ -23,15 +23,10 @@ def command(
         typer.Option("--model", "-m", metavar="BUNDLE", help="What to time a look of. [default: the packaged one]"),
     ] = None,
     prepare: Annotated[
-        str | None,
-        typer.Option(
-            "--prepare", metavar="DEVICE", help="Build what this device's engine caches: minutes for tensorrt."
-        ),
+        str | None, typer.Option(metavar="DEVICE", help="Build what this device's engine caches: minutes for tensorrt.")
     ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="P", help="With --prepare: auto, fp32, fp16, int8.")
-    ] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="With --prepare: CPU threads.")] = None,
+    precision: Annotated[str, typer.Option(metavar="P", help="With --prepare: auto, fp32, fp16, int8.")] = "auto",
+    threads: Annotated[int | None, typer.Option(metavar="N", help="With --prepare: CPU threads.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what this machine can run, and how long a look takes: each device really runs a bundle's graphs."""

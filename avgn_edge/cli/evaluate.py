@@ -36,7 +36,6 @@ def command(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data",
             metavar="PATH",
             help="A folder per class, a CSV of path,label[,start,end,split], a folder of synth, or ActivityNet's JSON.",
         ),
@@ -45,24 +44,19 @@ def command(
     budget: Annotated[
         list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
     ] = None,
-    exit_risk: Annotated[float | None, typer.Option("--exit-risk", metavar="R", help="As for classify.")] = None,
+    exit_risk: Annotated[float | None, typer.Option(metavar="R", help="As for classify.")] = None,
     average: Annotated[
-        list[str] | None,
-        typer.Option("--average", metavar="B", help="As for classify; may be given several times: a row each."),
+        list[str] | None, typer.Option(metavar="B", help="As for classify; may be given several times: a row each.")
     ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", metavar="NAME", help="The part of the set. [default: all of it]")
-    ] = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="The part of the set. [default: all of it]")] = None,
     plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw accuracy over cost: a .png, .svg or .pdf."),
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw accuracy over cost: a .png, .svg or .pdf.")
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="DIR", help="Write a page to look at: curves, confusion, what went wrong."),
+        Path | None, typer.Option(metavar="DIR", help="Write a page to look at: curves, confusion, what went wrong.")
     ] = None,
     worst: Annotated[
-        int, typer.Option("--worst", metavar="N", min=0, help="With --report: clips that went wrong to have a page.")
+        int, typer.Option(metavar="N", min=0, help="With --report: clips that went wrong to have a page.")
     ] = 12,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -150,24 +144,19 @@ def evaluate_requests(
 
 
 def write_report(
-    recognizer: Recognizer,
-    rows: Sequence[Row],
-    details: Sequence[Details],
-    options: Sequence[Options],
-    folder: Path,
+    recognizer: Recognizer, rows: Sequence[Row], details: Sequence[Details], options: Sequence[Options], folder: Path
 ) -> Path:
     """Write the page over the rows, and a page for each mistake of the dearest row; return the path of the first."""
-    from avgn_edge.report.evaluation_page import EVALUATION, dearest_row, evaluation_page  # noqa: PLC0415 - rarely
-    from avgn_edge.report.writing import report_mistakes  # noqa: PLC0415
+    from avgn_edge.report import evaluation_page, writing  # noqa: PLC0415 - rarely asked for
 
-    at = dearest_row(rows)
+    at = evaluation_page.dearest_row(rows)
     mistakes, examples = details[at].mistakes, []
     with Bar("pages", len(mistakes)) as bar:
-        for example in report_mistakes(recognizer, mistakes, folder, options[at]):
+        for example in writing.report_mistakes(recognizer, mistakes, folder, options[at]):
             examples.append(example)
             bar.show(len(examples))
-    path = folder / EVALUATION
-    write_text(path, evaluation_page(rows, details, examples))
+    path = folder / evaluation_page.EVALUATION
+    write_text(path, evaluation_page.evaluation_page(rows, details, examples))
     return path
 
 

@@ -19,16 +19,7 @@ from avgn_edge.bundle.writer import check_replaceable
 from avgn_edge.cli import calibrate, console
 from avgn_edge.cli.formatting import columns, mmacs, size
 from avgn_edge.cli.progress import Bar
-from avgn_edge.cli.shared import (
-    AsJson,
-    MaxLoss,
-    Split,
-    Threads,
-    Videos,
-    read_max_loss,
-    read_precisions,
-    require_extra,
-)
+from avgn_edge.cli.shared import AsJson, MaxLoss, Split, Threads, Videos, read_max_loss, read_precisions, require_extra
 
 if TYPE_CHECKING:
     from avgn_edge.calibration.procedure import Calibration
@@ -44,17 +35,14 @@ def command(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="The bundle's name. [default: the checkpoint's stem]")
+        str | None, typer.Option(metavar="NAME", help="The bundle's name. [default: the checkpoint's stem]")
     ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--licence", metavar="TEXT", help="The licence of the weights.")
-    ] = None,
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="The licence of the weights.")] = None,
     precisions: Annotated[
-        str | None,
-        typer.Option("--precisions", metavar="LIST", help="Of fp32,fp16,int8. [default: fp32; with clips, all]"),
+        str | None, typer.Option(metavar="LIST", help="Of fp32,fp16,int8. [default: fp32; with clips, all]")
     ] = None,
     calibration_data: Annotated[
-        Path | None, typer.Option("--calibration-data", metavar="PATH", help="Labelled clips, as for evaluate.")
+        Path | None, typer.Option(metavar="PATH", help="Labelled clips, as for evaluate.")
     ] = None,
     videos: Videos = None,
     split: Split = None,
@@ -117,10 +105,10 @@ def choose_precisions(text: str | None, clips: Path | None) -> tuple[str, ...]:
 
 def _export(checkpoint: Path, output: Path, name: str, licence: str | None) -> Export:
     """Write a bundle in FP32; a bar shows how many graphs are done."""
-    from avgn_edge.export.to_bundle import UNSTATED_LICENCE, export_bundle  # noqa: PLC0415 - PyTorch
-    from avgn_edge.export.trained_network import read_network  # noqa: PLC0415
+    from avgn_edge.export import to_bundle, trained_network  # noqa: PLC0415 - PyTorch
 
-    network = read_network(checkpoint)
+    network = trained_network.read_network(checkpoint)
+    licence = licence or to_bundle.UNSTATED_LICENCE
     done = 0
     with Bar("graphs", len(network.graphs)) as bar:
 
@@ -129,7 +117,7 @@ def _export(checkpoint: Path, output: Path, name: str, licence: str | None) -> E
             done += 1
             bar.show(done)
 
-        return export_bundle(network, output, name=name, licence=licence or UNSTATED_LICENCE, progress=progress)
+        return to_bundle.export_bundle(network, output, name=name, licence=licence, progress=progress)
 
 
 def to_json(export: Export) -> dict[str, Any]:

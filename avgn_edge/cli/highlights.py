@@ -42,14 +42,11 @@ def command(
             help="For the whole video: 90gflops, or none. [default: a quarter of glancing at one frame a second]",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, max=999, help="Segments at most.")] = 5,
+    top: Annotated[int, typer.Option(metavar="N", min=1, max=999, help="Segments at most.")] = 5,
     least: Annotated[
         float | None,
         typer.Option(
-            "--least",
-            metavar="S",
-            min=0,
-            help="The least score of a segment. [default: 0.3, and 0.65 of the best one's]",
+            metavar="S", min=0, help="The least score of a segment. [default: 0.3, and 0.65 of the best one's]"
         ),
     ] = None,
     device: Device = "auto",
@@ -57,14 +54,13 @@ def command(
     threads: Threads = None,
     as_json: AsJson = False,
     clips: Annotated[
-        Path | None, typer.Option("--clips", metavar="DIR", help="Cut the segments out, without encoding them again.")
+        Path | None, typer.Option(metavar="DIR", help="Cut the segments out, without encoding them again.")
     ] = None,
-    edl: Annotated[Path | None, typer.Option("--edl", metavar="FILE", help="An edit decision list, CMX 3600.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="A table of the segments.")] = None,
-    sheet: Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="A contact sheet, PNG.")] = None,
+    edl: Annotated[Path | None, typer.Option(metavar="FILE", help="An edit decision list, CMX 3600.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="A table of the segments.")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="A contact sheet, PNG.")] = None,
     tvsum: Annotated[
-        Path | None,
-        typer.Option("--tvsum", metavar="FILE", help="Measure instead: TVSum's annotations (ydata-tvsum50-anno.tsv)."),
+        Path | None, typer.Option(metavar="FILE", help="Measure instead: TVSum's annotations (ydata-tvsum50-anno.tsv).")
     ] = None,
 ) -> None:
     """Find the salient segments of a long video: its sound is heard throughout, frames are glanced at where it pays."""

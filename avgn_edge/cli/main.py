@@ -33,7 +33,7 @@ COMMANDS = {
 """What `--help` lists. The module `avgn_edge.cli.<name>` has the function `command`, with the options as parameters."""
 
 # typer carries a copy of click, or imports it, depending on its version: the base of what both raise is found here.
-_UsageError = cast("type[Exception]", typer.BadParameter.__base__)
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 
 class CommandGroup(TyperGroup):
@@ -116,7 +116,7 @@ def _invoke(words: list[str], *, debug: bool) -> int:
     return 0
 
 
-def _one_line(error: Any) -> AvgnEdgeError:  # noqa: ANN401 - of either click
-    path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "avgn-edge"
+def _one_line(error: typer.BadParameter) -> AvgnEdgeError:
+    path = error.ctx.command_path if error.ctx is not None else "avgn-edge"
     why = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     return AvgnEdgeError(path, why, f"see {path} --help")

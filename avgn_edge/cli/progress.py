@@ -72,15 +72,15 @@ class Bar(Display):
     Args:
         what: the plural of what is counted.
         total: how many there are; None where nobody knows.
-        told: each thing done has a line of its own, so that no lines of progress are needed where there is no terminal.
+        has_lines: each thing done has a line of its own, so that no others are needed where there is no terminal.
     """
 
-    def __init__(self, what: str, total: int | None, *, told: bool = False) -> None:
+    def __init__(self, what: str, total: int | None, *, has_lines: bool = False) -> None:
         self.what = what
         self._total = total
         self._done, self._began = 0, monotonic()
         self._alone = total is not None and total <= 1
-        super().__init__(None if told or self._alone else self._line)
+        super().__init__(None if has_lines or self._alone else self._line)
 
     def __enter__(self) -> Self:
         if self.on_terminal and not self._alone:
@@ -125,14 +125,13 @@ def _rate(speed: float) -> str:
 
 def rich_bar(*columns: ProgressColumn, expand: bool = False) -> Progress:
     """Return a bar for stderr, not started, with a task's description before these columns."""
-    from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
-    from rich.progress import Progress, TextColumn  # noqa: PLC0415
+    from rich import console, progress  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
 
     # Redirecting would send the data lines to the bar's console, which is stderr.
-    return Progress(
-        TextColumn("{task.description}"),
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
         *columns,
-        console=Console(stderr=True),
+        console=console.Console(stderr=True),
         expand=expand,
         transient=True,
         redirect_stdout=False,
@@ -141,15 +140,14 @@ def rich_bar(*columns: ProgressColumn, expand: bool = False) -> Progress:
 
 
 def _counting_bar() -> Progress:
-    from rich import progress as bars  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import progress, text  # noqa: PLC0415
 
-    class Rate(bars.ProgressColumn):
+    class Rate(progress.ProgressColumn):
         """Things a second, of late; a minute where that is less than one."""
 
-        def render(self, task: bars.Task) -> Text:
+        def render(self, task: progress.Task) -> text.Text:
             speed = task.finished_speed or task.speed
-            return Text(_rate(speed), style="progress.data.speed") if speed else Text("")
+            return text.Text(_rate(speed) if speed else "", style="progress.data.speed")
 
-    elapsed, left = bars.TimeElapsedColumn(), bars.TimeRemainingColumn()
-    return rich_bar(bars.BarColumn(), bars.MofNCompleteColumn(), Rate(), elapsed, left)
+    elapsed, left = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+    return rich_bar(progress.BarColumn(), progress.MofNCompleteColumn(), Rate(), elapsed, left)

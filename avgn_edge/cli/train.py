@@ -216,15 +216,14 @@ def _terms(values: Mapping[str, float]) -> str:
 
 
 def _epoch_bar() -> Progress:
-    from rich import progress as bars  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
-    from rich.table import Column  # noqa: PLC0415
+    from rich import progress, table  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
 
-    terms = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    terms = table.Column(no_wrap=True, overflow="ellipsis", ratio=1)
     return rich_bar(
-        bars.BarColumn(bar_width=16),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[shown]}", table_column=terms),
+        progress.BarColumn(bar_width=16),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[shown]}", table_column=terms),
         expand=True,
     )
 

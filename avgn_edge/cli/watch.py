@@ -26,7 +26,7 @@ from avgn_edge.runtime.stream.events import Event, StreamUpdate
 from avgn_edge.runtime.stream.live_stream import Stream
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.live import Live
 
 TICK_S = 0.25
 SHOWN_EVENTS = 8
@@ -43,17 +43,16 @@ def command(
         str, typer.Option("--budget", "-b", metavar="B", help="A second: 1gflops, 250mflops, 50ms or none.")
     ] = "1gflops",
     every: Annotated[
-        float | None, typer.Option("--every", metavar="S", help="Seconds from moment to moment. [default: 0.6]")
+        float | None, typer.Option(metavar="S", help="Seconds from moment to moment. [default: 0.6]")
     ] = None,
     microphone: Annotated[
-        str | None, typer.Option("--microphone", metavar="KIND:DEVICE", help="Sound for a camera, as alsa:default.")
+        str | None, typer.Option(metavar="KIND:DEVICE", help="Sound for a camera, as alsa:default.")
     ] = None,
     speed: Annotated[
-        str, typer.Option("--speed", metavar="X", help="Of a file: 1 is real time; max is as fast as it is taken.")
+        str, typer.Option(metavar="X", help="Of a file: 1 is real time; max is as fast as it is taken.")
     ] = "1",
     give_up: Annotated[
-        float | None,
-        typer.Option("--give-up", metavar="S", min=0, help="How long to try to get a lost source back. [default: on]"),
+        float | None, typer.Option(metavar="S", min=0, help="How long to try to get a lost source back. [default: on]")
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -128,17 +127,20 @@ class Tally:
 class LinePrinter:
     """Prints a line for people when a class begins and when it ends; the state of the source goes to stderr."""
 
+    def __init__(self) -> None:
+        self.tally = Tally()
+
     def status(self, status: Status) -> None:
         """Print what happened to the source."""
         console.note(f"{status.source}: {status.status}: {status.text}")
 
-    def update(self, update: StreamUpdate, tally: Tally) -> None:  # noqa: ARG002 - others show it
+    def update(self, update: StreamUpdate) -> None:
         """Print what began or ended with a new moment."""
         console.data_lines(map(event_line, update.events))
 
-    def end(self, tally: Tally) -> None:
+    def end(self) -> None:
         """Print the sums."""
-        console.note(tally.text())
+        console.note(self.tally.text())
 
 
 class JsonPrinter(LinePrinter):
@@ -150,6 +152,7 @@ class JsonPrinter(LinePrinter):
     """
 
     def __init__(self, *, updates: bool, statuses: bool) -> None:
+        super().__init__()
         self._updates, self._statuses = updates, statuses
 
     def status(self, status: Status) -> None:
@@ -159,55 +162,57 @@ class JsonPrinter(LinePrinter):
         else:
             super().status(status)
 
-    def update(self, update: StreamUpdate, tally: Tally) -> None:
+    def update(self, update: StreamUpdate) -> None:
         """Print what began or ended with a new moment and, if asked to, the moment."""
         for event in update.events:
             console.json_line(event.to_dict())
         if self._updates:
-            console.json_line({**update.to_dict(), "lag_s": tally.lag_s})
+            console.json_line({**update.to_dict(), "lag_s": self.tally.lag_s})
 
-    def end(self, tally: Tally) -> None:
+    def end(self) -> None:
         """Print the sums."""
         if self._statuses:
-            console.json_line({"summary": asdict(tally)})
+            console.json_line({"summary": asdict(self.tally)})
         else:
-            super().end(tally)
+            super().end()
 
 
 class ViewPrinter(LinePrinter):
     """Keeps a view on the terminal: the answer, the window's saliency, the last events, the cost and the delay."""
 
     def __init__(self, name: str) -> None:
-        from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
-        from rich.live import Live  # noqa: PLC0415
+        from rich import console, live, text  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
 
+        super().__init__()
         self._name = printable(name)
         self._events: deque[str] = deque(maxlen=SHOWN_EVENTS)
         self._status, self._rows = "", list[str]()
-        self._live: Live = Live(console=Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._body = text.Text(no_wrap=True, overflow="ellipsis")
+        self._live: Live = live.Live(
+            console=console.Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
 
     def status(self, status: Status) -> None:
         """Show what happened to the source."""
         self._status = printable(f"{status.status}: {status.text}")
-        self._live.update(self._body(), refresh=True)
+        self._show()
 
-    def update(self, update: StreamUpdate, tally: Tally) -> None:
+    def update(self, update: StreamUpdate) -> None:
         """Show the new moment."""
         self._events.extend(map(event_line, update.events))
-        self._rows = view(update, tally)
-        self._live.update(self._body(), refresh=True)
+        self._rows = view(update, self.tally)
+        self._show()
 
-    def end(self, tally: Tally) -> None:
+    def end(self) -> None:
         """Leave the last view standing, and print the sums."""
         self._live.stop()
-        super().end(tally)
+        super().end()
 
-    def _body(self) -> Text:
-        from rich.text import Text  # noqa: PLC0415
-
-        shown = [f"{self._name}  {self._status}", *self._rows, "", *(self._events or ["no events yet"])]
-        return Text("\n".join(shown), no_wrap=True, overflow="ellipsis")
+    def _show(self) -> None:
+        rows = [f"{self._name}  {self._status}", *self._rows, "", *(self._events or ["no events yet"])]
+        self._body.plain = "\n".join(rows)
+        self._live.update(self._body, refresh=True)
 
 
 def choose_printer(name: str, *, as_json: bool, as_text: bool, updates: bool) -> LinePrinter:
@@ -252,14 +257,14 @@ def watch(stream: Stream, opened: Sequence[Opened], printer: LinePrinter, *, deb
     """
     reading = opened[0][0]
     patient = not reading.live and reading.speed is None
-    tally, code = Tally(), 0
+    tally, code = printer.tally, 0
     with Interruptible() as interruptible, Feed(opened, WallClock(), patient=patient) as feed:
 
         def show(updates: Sequence[StreamUpdate]) -> None:
             tally.frames_left_out = feed.inbox.dropped_pictures
             for update in updates:
                 tally.add(update, None if patient else feed.now_s * (reading.speed or 1.0))
-                printer.update(update, tally)
+                printer.update(update)
 
         try:
             while not feed.inbox.over:
@@ -283,5 +288,5 @@ def watch(stream: Stream, opened: Sequence[Opened], printer: LinePrinter, *, deb
             if code != 1:
                 console.failure(error, debug=debug)
             code = 1
-        printer.end(tally)
+        printer.end()
     return code
