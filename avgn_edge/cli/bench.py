@@ -11,7 +11,7 @@ from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge._base.text import printable
 from avgn_edge.cli import console
 from avgn_edge.cli.formatting import columns, counted
-from avgn_edge.cli.shared import AsJson, Device, MomentSampling, PackagedModel, Precision
+from avgn_edge.cli.shared import AsJson, Device, MomentSampling, PackagedModel, Precision, Sampling
 from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.timings import Bench, bench
@@ -24,7 +24,7 @@ def command(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads.")] = None,
-    sampling: MomentSampling = "cheap",
+    sampling: MomentSampling = Sampling.CHEAP,
     save: Annotated[
         bool, typer.Option("--save", help="Measure the device profile with care, and keep it for time budgets.")
     ] = False,
@@ -33,7 +33,7 @@ def command(
     """Tell where the time goes: decoding, front end, each graph, orchestration; medians of several runs."""
     if clip is None and not save:
         raise AvgnEdgeError("avgn-edge bench", "it needs a clip", "name one, or measure the device with --save")
-    options = Options.of(budget, sampling=sampling)
+    options = Options.of(budget, sampling=sampling.value)
     with Recognizer.open(model, device, precision, threads=threads) as recognizer:
         recognizer.strategy(options)
         if save:

@@ -19,8 +19,8 @@ from avgn_edge.cli.formatting import counted, duration, pad, width
 from avgn_edge.cli.inputs import Batch, ClipInput, gather, skip_done
 from avgn_edge.cli.progress import Bar
 from avgn_edge.cli.runner import Failure, Job, ProcessRunner, SerialRunner
-from avgn_edge.cli.shared import AsJson
-from avgn_edge.runtime.options import Options, Sampling
+from avgn_edge.cli.shared import AsJson, Sampling
+from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def command(
     ] = None,
     sampling: Annotated[
         Sampling, typer.Option(help="Frames from key frames nearby, or from the centre of each sixteenth of the clip.")
-    ] = "cheap",
+    ] = Sampling.CHEAP,
     exit_risk: Annotated[
         float | None,
         typer.Option(metavar="R", help="Stop early where that changes the answer in at most this share of clips."),
@@ -104,7 +104,7 @@ def command(
     if report is not None:
         make_folder(report)
     options = Options.of(
-        budget, top=top or (5 if as_json else 1), sampling=sampling, exit_risk=exit_risk, average=average
+        budget, top=top or (5 if as_json else 1), sampling=sampling.value, exit_risk=exit_risk, average=average
     )
     job = Job(model, device, precision, threads, options, report, hwaccel)
     done = frozenset[str]() if skip is None else skip_done(skip, as_json=as_json)

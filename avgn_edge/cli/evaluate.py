@@ -14,14 +14,15 @@ from avgn_edge._base.text import printable
 from avgn_edge.cli import console
 from avgn_edge.cli.formatting import columns, counted
 from avgn_edge.cli.progress import Bar
-from avgn_edge.cli.shared import AsJson, Device, MomentSampling, Precision, Threads, Videos
+from avgn_edge.cli.shared import AsJson, Device, MomentSampling, Precision, Sampling, Threads, Videos
 from avgn_edge.data.datasets import DataSet, read_dataset
 from avgn_edge.data.evaluation.measuring import evaluate, listed, unknown_labels, warm_up
 from avgn_edge.data.evaluation.metrics import sklearn_metrics
 from avgn_edge.data.evaluation.plot import check_plot, plot
 from avgn_edge.data.evaluation.row import Details, Row, Witness
 from avgn_edge.data.evaluation.when_and_where import read_truth
-from avgn_edge.runtime.options import Options, Sampling
+from avgn_edge.runtime.options import Options
+from avgn_edge.runtime.options import Sampling as SamplingName
 from avgn_edge.runtime.recognizer import Recognizer
 
 LEGEND = (
@@ -61,7 +62,7 @@ def command(
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
-    sampling: MomentSampling = "cheap",
+    sampling: MomentSampling = Sampling.CHEAP,
     as_json: AsJson = False,
 ) -> None:
     """Measure a bundle on labelled clips: accuracy and cost, and where truth is known, when and where it looked."""
@@ -78,7 +79,7 @@ def command(
             clips = clips.part(split)
         rows: list[Row] = []
         details: list[Details] = []
-        options = requests(budget or [], average or [], exit_risk, sampling)
+        options = requests(budget or [], average or [], exit_risk, sampling.value)
         detailed = None if report is None else details.append
         for row in evaluate_requests(recognizer, clips, options, mistakes=worst, detailed=detailed):
             rows.append(row)
@@ -94,7 +95,7 @@ def command(
 
 
 def requests(
-    budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None, sampling: Sampling
+    budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None, sampling: SamplingName
 ) -> list[Options]:
     """Return a request for each budget and each average; one without either where neither is given."""
     limited = budgets or ([] if averages else ["none"])

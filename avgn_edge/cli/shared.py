@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,14 @@ import typer
 
 from avgn_edge._base.errors import AvgnEdgeError, DeviceError, MissingExtraError
 from avgn_edge.bundle.manifest import PRECISIONS
-from avgn_edge.runtime.options import Sampling
+
+
+class Sampling(str, Enum):
+    """Where in its sixteenth of the clip a moment's frame is taken; typer takes Literals from 0.19 on only."""
+
+    CHEAP = "cheap"
+    CENTRE = "centre"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else.")]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads.")]

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,7 +23,7 @@ from avgn_edge.cli.progress import Bar, Display, pace, rich_bar
 from avgn_edge.cli.shared import AsJson, require_extra
 from avgn_edge.data.datasets import DataSet, check, read_dataset
 from avgn_edge.training.monitor import Monitor, Several, Silent, TensorBoardMonitor, has_tensorboard
-from avgn_edge.training.training_settings import LossWeights, Optimiser, Precision
+from avgn_edge.training.training_settings import LossWeights
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +32,36 @@ if TYPE_CHECKING:
     from avgn_edge.training.assemble import Begun, TrainOptions, Validator
     from avgn_edge.training.distributed import World
 
-PresetChoice = Literal["small", "paper"]
-TaskChoice = Literal["auto", Task]
-PrecisionChoice = Literal["auto", Precision]
+
+class Preset(str, Enum):
+    """Which network."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+class TaskChoice(str, Enum):
+    """One label a clip, or several."""
+
+    AUTO = "auto"
+    SINGLE = "single-label"
+    MULTI = "multi-label"
+
+
+class Precision(str, Enum):
+    """What training computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Optimiser(str, Enum):
+    """What takes the steps."""
+
+    SGD = "sgd"
+    ADAMW = "adamw"
+
 
 SYMBOLS = {
     "classification": "L_p",
@@ -55,7 +83,7 @@ def command(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="CHECKPOINT", help="The file to write.")],
     preset: Annotated[
-        PresetChoice | None, typer.Option(help="The network: the paper's, or a small one for edges. [default: small]")
+        Preset | None, typer.Option(help="The network: the paper's, or a small one for edges. [default: small]")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command stopped; begin where it never began.")
@@ -73,8 +101,8 @@ def command(
     batch: Annotated[int, typer.Option(metavar="N", min=2, help="Clips a step, on each GPU.")] = 24,
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda[:N].")] = "auto",
     precision: Annotated[
-        PrecisionChoice, typer.Option(help="auto is bfloat16 on GPUs that have it, else float32.")
-    ] = "auto",
+        Precision, typer.Option(help="auto is bfloat16 on GPUs that have it, else float32.")
+    ] = Precision.AUTO,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Processes that decode. [default: cores - 1, at most 8]")
     ] = None,
@@ -82,9 +110,11 @@ def command(
         float, typer.Option(metavar="F", min=0, max=0.9, help="Held out where the data have no val split.")
     ] = 0.1,
     videos: Annotated[Path | None, typer.Option(metavar="DIR", help="The videos of an ActivityNet JSON.")] = None,
-    task: Annotated[TaskChoice, typer.Option(help="auto is multi-label where a clip has several labels.")] = "auto",
+    task: Annotated[
+        TaskChoice, typer.Option(help="auto is multi-label where a clip has several labels.")
+    ] = TaskChoice.AUTO,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of weights, order, moments and augmentation.")] = 0,
-    optimiser: Annotated[Optimiser, typer.Option(help="The paper's SGD, or AdamW for short runs.")] = "sgd",
+    optimiser: Annotated[Optimiser, typer.Option(help="The paper's SGD, or AdamW for short runs.")] = (Optimiser.SGD),
     lr_scale: Annotated[float, typer.Option(metavar="X", help="Multiplies all learning rates.")] = 1.0,
     looks: Annotated[
         int | None, typer.Option(metavar="N", min=2, max=16, help="Patches a clip in a step, for speed. [default: 16]")
@@ -117,13 +147,13 @@ def command(
     from avgn_edge.training.assemble import TrainOptions  # noqa: PLC0415 - PyTorch
 
     options = TrainOptions(
-        preset=preset,
+        preset=None if preset is None else preset.value,
         epochs=epochs,
         batch=batch,
         seed=seed,
-        optimiser=optimiser,
+        optimiser=optimiser.value,
         lr_scale=lr_scale,
-        precision=None if precision == "auto" else precision,
+        precision=None if precision is Precision.AUTO else precision.value,
         looks=looks,
         guidance=guidance,
         random_crop=random_crop,
@@ -134,7 +164,7 @@ def command(
         imagenet_local=imagenet_local,
         init=init,
     )
-    clips = ClipOptions(data, videos, val_fraction, task, workers)
+    clips = ClipOptions(data, videos, val_fraction, task.value, workers)
     run_training(clips, options, output, device, resume=resume, as_json=as_json)
 
 
@@ -240,7 +270,7 @@ class ClipOptions:
     source: Path
     videos: Path | None
     val_fraction: float
-    task: TaskChoice
+    task: Literal["auto"] | Task
     workers: int | None
 
 
