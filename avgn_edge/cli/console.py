@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Final, NoReturn, TextIO
+from typing import Final, NoReturn
 
 from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge._base.signals import Listening
@@ -100,17 +100,14 @@ def note(text: str) -> None:
 def abandon_output() -> None:
     """Send what is still buffered nowhere, so that the interpreter does not complain about it while it ends."""
     for stream in (sys.stdout, sys.stderr):
-        _point_at_nothing(stream)
-
-
-def _point_at_nothing(stream: TextIO | None) -> None:
-    try:
-        if stream is not None:
+        if stream is None:
+            continue
+        try:
             stream.flush()
-    except OSError:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())  # type: ignore[union-attr] # only a stream that is there fails to flush
-        os.close(nothing)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
 
 
 def _write_error(text: str) -> None:

@@ -76,17 +76,24 @@ def gather(arguments: Sequence[str], *, recursive: bool = False, done: Collectio
 
 
 def find_clips(arguments: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
-    """List the clips of the arguments, in their order; what is named twice is listed twice.
+    """List the clips of the arguments, in their order; a clip that is named twice is listed twice.
 
     A folder stands for the media files in it, sorted by name, hidden ones left out; with `recursive` for those in the
     folders inside it too. Links to folders inside a folder are not followed: they may lead back. A name with *, ? or
     [ that is no file's is a pattern, and stands for what `matching` finds.
     """
     for argument in arguments:
-        if is_pattern(argument):
-            yield from _of_pattern(argument, recursive=recursive)
-        else:
+        if not glob.has_magic(argument) or os.path.lexists(argument):
             yield from find_named((argument,), recursive=recursive)
+            continue
+        empty = True
+        for path in matching(argument):
+            for item in _in_folder(path, recursive=recursive) if os.path.isdir(path) else (ClipInput(path),):
+                empty = False
+                yield item
+        if empty:
+            why = "no such file, and no media file that it matches as a pattern"
+            yield ClipInput(argument, ClipError(argument, why, "check the path"))
 
 
 def find_named(names: Iterable[str], *, recursive: bool = False) -> Iterator[ClipInput]:
@@ -97,18 +104,6 @@ def find_named(names: Iterable[str], *, recursive: bool = False) -> Iterator[Cli
             continue
         found = list(_in_folder(name, recursive=recursive))
         yield from found or [ClipInput(name, _nothing_in(name, recursive=recursive))]
-
-
-def _of_pattern(pattern: str, *, recursive: bool) -> Iterator[ClipInput]:
-    none = True
-    for path in matching(pattern):
-        folder = os.path.isdir(path)
-        for item in _in_folder(path, recursive=recursive) if folder else (ClipInput(path),):
-            none = False
-            yield item
-    if none:
-        why = "no such file, and no media file that it matches as a pattern"
-        yield ClipInput(pattern, ClipError(pattern, why, "check the path"))
 
 
 def _in_folder(folder: str, *, recursive: bool) -> Iterator[ClipInput]:
@@ -128,9 +123,8 @@ def _in_folder(folder: str, *, recursive: bool) -> Iterator[ClipInput]:
 
 def _nothing_in(folder: str, *, recursive: bool) -> ClipError:
     nested = not recursive and any(entry.is_dir(follow_symlinks=False) for entry in entries(folder))
-    advice = (
-        "give -r to look in the folders inside it too" if nested else "give a folder that holds video or sound files"
-    )
+    inside = "give -r to look in the folders inside it too"
+    advice = inside if nested else "give a folder that holds video or sound files"
     return ClipError(folder, "no media files in this folder", advice)
 
 
@@ -149,11 +143,6 @@ def is_media(name: str) -> bool:
 
 
 ANY_DEPTH = "**"
-
-
-def is_pattern(name: str) -> bool:
-    """Say whether a name is to be read as a pattern: it has *, ? or [, and nothing has this very name."""
-    return glob.has_magic(name) and not os.path.lexists(name)
 
 
 def matching(pattern: str) -> Iterator[str]:
