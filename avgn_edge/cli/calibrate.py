@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from avgn_edge._base.errors import AvgnEdgeError, BundleError, DeviceError
+import typer
+
+from avgn_edge._base.errors import BundleError
+from avgn_edge._base.text import printable
+from avgn_edge.bundle.calibration_tables import ExitTable
+from avgn_edge.bundle.manifest import PRECISIONS
+from avgn_edge.bundle.reader import Bundle
+from avgn_edge.bundle.writer import check_replaceable
 from avgn_edge.cli import console
-from avgn_edge.cli.extras import require
 from avgn_edge.cli.formatting import columns, counted, size
 from avgn_edge.cli.progress import Bar
+from avgn_edge.cli.shared import AsJson, MaxLoss, Split, Threads, Videos, read_max_loss, read_precisions, require_extra
+from avgn_edge.data.datasets import read_dataset
+from avgn_edge.runtime.exits import certified
 
 if TYPE_CHECKING:
-    from avgn_edge.bundle.calibration_tables import ExitTable
-    from avgn_edge.bundle.reader import Bundle
     from avgn_edge.calibration.comparison import Agreement
     from avgn_edge.calibration.precisions import Progress
     from avgn_edge.calibration.procedure import Calibration
 
-
-PACKAGES = ("onnx", "onnxruntime")
 SHOWN_RISKS = (0.01, 0.02, 0.05)
 LEGEND = (
     "error: the largest difference from fp32 over the output's range; top-1 in %, of the clips that no range came from",
@@ -30,26 +35,50 @@ LEGEND = (
 )
 
 
-def check_extra() -> None:
-    """Say in one line which package is missing."""
-    require("calibrate", PACKAGES)
+def command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Calibrated where it is, whole or not at all.")],
+    data: Annotated[Path, typer.Option(metavar="PATH", help="Labelled clips, as for evaluate.")],
+    precisions: Annotated[
+        str | None, typer.Option(metavar="LIST", help="To add or make anew, of fp16,int8. [default: int8]")
+    ] = None,
+    videos: Videos = None,
+    split: Split = None,
+    max_loss: MaxLoss = 1.0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a bundle to your clips: INT8 ranges, when to stop early, and what each budget buys.
+
+    A quarter of the clips gives ranges and temperatures, the others thresholds and the figures that are shown.
+    """
+    check_packages()
+    opened = Bundle.open(bundle, verify="all")
+    done = calibrate_bundle(
+        opened,
+        bundle,
+        data,
+        videos=videos,
+        split=split,
+        precisions=wanted_precisions(opened, precisions),
+        most_lost=read_max_loss(max_loss),
+        threads=threads,
+    )
+    if as_json:
+        console.json_line(to_json(done))
+    else:
+        console.data_lines(as_text(done, str(bundle)))
 
 
-def read_precisions(text: str) -> tuple[str, ...]:
-    """Read a list such as "fp32,int8"."""
-    from avgn_edge.bundle.manifest import PRECISIONS  # noqa: PLC0415
-
-    names = [name.strip() for name in text.lower().split(",")]
-    for name in names:
-        if name not in PRECISIONS:
-            raise DeviceError(f"precision {name[:40]!r}", "unknown", f"choose of {', '.join(PRECISIONS)}")
-    return tuple(name for name in PRECISIONS if name in names)
+def check_packages() -> None:
+    """MissingExtraError names the first package of the extra `calibrate` that is not installed."""
+    require_extra("calibrate", ("onnx", "onnxruntime"))
 
 
 def wanted_precisions(bundle: Bundle, text: str | None) -> tuple[str, ...]:
-    """Return what a bundle shall hold: what it holds already, and INT8 or what was asked for."""
-    from avgn_edge.bundle.manifest import PRECISIONS  # noqa: PLC0415
+    """Return the precisions that a bundle holds and those to add; BundleError where there is no fp32 to make them of.
 
+    `text` is the value of --precisions; None adds INT8 where that is possible.
+    """
     if "fp32" not in bundle.precisions:
         if text is not None:
             why = "it holds no fp32 graphs to make others of"
@@ -57,13 +86,6 @@ def wanted_precisions(bundle: Bundle, text: str | None) -> tuple[str, ...]:
         return bundle.precisions
     wanted = {*bundle.precisions, *read_precisions("int8" if text is None else text)}
     return tuple(name for name in PRECISIONS if name in wanted)
-
-
-def check_loss(points: float) -> float:
-    """Return the loss of top-1, given in points, as a share."""
-    if not 0 <= points <= 100:
-        raise AvgnEdgeError(f"--max-loss {points:g}", "it is in points of top-1", "give 0 to 100")
-    return points / 100
 
 
 def calibrate_bundle(
@@ -77,22 +99,16 @@ def calibrate_bundle(
     most_lost: float,
     threads: int | None,
 ) -> Calibration:
-    """Calibrate with a bar; unreadable clips are named once it is done."""
-    from avgn_edge.bundle.writer import check_replaceable  # noqa: PLC0415
-    from avgn_edge.calibration.procedure import calibrate  # noqa: PLC0415 - imports the engines and onnx
-    from avgn_edge.cli.evaluate import read_clips  # noqa: PLC0415
+    """Calibrate with progress bars, and name the clips that could not be read once it is done."""
+    from avgn_edge.calibration.procedure import calibrate  # noqa: PLC0415 - PyTorch and onnx
 
     check_replaceable(target.resolve())
-    clips = read_clips(data, videos, split)
+    clips = read_dataset(data, videos)
+    if split is not None:
+        clips = clips.part(split)
     with _bars() as progress:
         done = calibrate(
-            source,
-            target,
-            clips,
-            precisions=precisions,
-            most_lost=most_lost,
-            threads=threads,
-            progress=progress,
+            source, target, clips, precisions=precisions, most_lost=most_lost, threads=threads, progress=progress
         )
     for failed in done.failed:
         console.warning(f"skipped: {failed.why}")
@@ -101,29 +117,22 @@ def calibrate_bundle(
 
 @contextmanager
 def _bars() -> Iterator[Progress]:
-    """One bar after the other, each for what is being done."""
-    current: list[tuple[str, Bar]] = []
+    """Show a bar for each kind of work, one after the other."""
+    bar: Bar | None = None
+    with ExitStack() as shown:
 
-    def close() -> None:
-        if current:
-            current.pop()[1].__exit__(None, None, None)
+        def progress(what: str, done: int, whole: int) -> None:
+            nonlocal bar
+            if bar is None or bar.what != what:
+                shown.close()
+                bar = shown.enter_context(Bar(what, whole))
+            bar.show(done)
 
-    def progress(what: str, done: int, whole: int) -> None:
-        if not current or current[-1][0] != what:
-            close()
-            bar = Bar(what, whole)
-            bar.__enter__()
-            current.append((what, bar))
-        current[-1][1].show(done)
-
-    try:
         yield progress
-    finally:
-        close()
 
 
-def as_json(done: Calibration) -> dict[str, Any]:
-    """Return the table as data."""
+def to_json(done: Calibration) -> dict[str, Any]:
+    """Return the tables as data."""
     return {
         "bundle": str(done.bundle.path),
         "hash": done.bundle.hash,
@@ -143,8 +152,6 @@ def as_json(done: Calibration) -> dict[str, Any]:
 
 def as_text(done: Calibration, shown: str) -> Iterator[str]:
     """Lay the tables out; `shown` is the folder as a person would type it."""
-    from avgn_edge._base.text import printable  # noqa: PLC0415
-
     head = ("graph", "precision", "size", "of fp32", "error", "speed", "top-1", "moments", "saliency", "boxes")
     rows = [head]
     for graph in done.graphs:
@@ -197,8 +204,6 @@ def _exit_lines(done: Calibration) -> Iterator[str]:
 
 
 def _risk_cells(table: ExitTable, precision: str, risk: float) -> tuple[str, ...]:
-    from avgn_edge.runtime.exits import certified  # noqa: PLC0415
-
     row = certified(table.clips, table.risk, risk)
     if row is None:
         return f"{risk:g}", precision, "never", "-", "-", "-"

@@ -9,14 +9,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Final, NoReturn, TextIO
+from typing import Final, NoReturn
 
 from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge._base.signals import Listening
 from avgn_edge._base.text import printable
+
+FAILED = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""Exit codes; 1 is for clips or a source that failed while the command itself went well."""
 
 
 def prepare() -> None:
@@ -56,6 +61,12 @@ def data(line: str) -> None:
         raise _no_output(error.strerror or str(error)) from error
 
 
+def data_lines(lines: Iterable[str]) -> None:
+    """Write lines of data, each as it comes."""
+    for line in lines:
+        data(line)
+
+
 def json_line(value: object) -> None:
     """Write a value as one line of JSON: ASCII, so that it is the same in every locale."""
     data(json.dumps(value, allow_nan=False))
@@ -89,17 +100,14 @@ def note(text: str) -> None:
 def abandon_output() -> None:
     """Send what is still buffered nowhere, so that the interpreter does not complain about it while it ends."""
     for stream in (sys.stdout, sys.stderr):
-        _point_at_nothing(stream)
-
-
-def _point_at_nothing(stream: TextIO | None) -> None:
-    try:
-        if stream is not None:
+        if stream is None:
+            continue
+        try:
             stream.flush()
-    except OSError:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())  # type: ignore[union-attr] # only a stream that is there fails to flush
-        os.close(nothing)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)
 
 
 def _write_error(text: str) -> None:
@@ -125,7 +133,7 @@ class Interruptible(Listening):
 
     def __init__(self) -> None:
         super().__init__()
-        self._holding = self._asked = self._over = self._reminded = False
+        self._holding = self._pending = self._over = self._reminded = False
         self._number: int = signal.SIGINT
         self._reminder: threading.Timer | None = None
 
@@ -137,14 +145,14 @@ class Interruptible(Listening):
             yield
         finally:
             self._holding = False
-        if self._asked:
-            self._asked = False
+        if self._pending:
+            self._pending = False
             self._interrupt()
 
     def heard(self) -> None:
         """Raise KeyboardInterrupt, now or when nothing is held."""
-        if self._holding and not self._asked:
-            self._asked = True
+        if self._holding and not self._pending:
+            self._pending = True
             return
         self._interrupt()
 

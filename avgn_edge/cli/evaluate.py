@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+import typer
+
+from avgn_edge._base.atomic import make_folder, write_text
+from avgn_edge._base.errors import DataError
 from avgn_edge._base.text import printable
-from avgn_edge.cli.console import warning
+from avgn_edge.cli import console
 from avgn_edge.cli.formatting import columns, counted
 from avgn_edge.cli.progress import Bar
-
-if TYPE_CHECKING:
-    from avgn_edge.data.datasets import DataSet
-    from avgn_edge.data.evaluation.row import Details, Row
-    from avgn_edge.runtime.options import Options, Sampling
-    from avgn_edge.runtime.recognizer import Recognizer
-
+from avgn_edge.cli.shared import AsJson, Device, MomentSampling, Precision, Sampling, Threads, Videos
+from avgn_edge.data.datasets import DataSet, read_dataset
+from avgn_edge.data.evaluation.measuring import evaluate, listed, unknown_labels, warm_up
+from avgn_edge.data.evaluation.metrics import sklearn_metrics
+from avgn_edge.data.evaluation.plot import check_plot, plot
+from avgn_edge.data.evaluation.row import Details, Row, Witness
+from avgn_edge.data.evaluation.when_and_where import read_truth
+from avgn_edge.runtime.options import Options
+from avgn_edge.runtime.options import Sampling as SamplingName
+from avgn_edge.runtime.recognizer import Recognizer
 
 LEGEND = (
     "when: the most salient moment lies in a true episode",
@@ -25,34 +32,72 @@ LEGEND = (
 )
 
 
-def check_request(plot: Path | None, report: Path | None = None) -> None:
-    """Refuse what is bound to fail later: a missing extra, a picture or a report that could not be written."""
-    from avgn_edge.data.evaluation.metrics import sklearn_metrics  # noqa: PLC0415 - the extra may be missing
-    from avgn_edge.data.evaluation.plot import check_plot  # noqa: PLC0415
-
-    sklearn_metrics()
-    if plot is not None:
-        check_plot(plot)
+def command(
+    bundle: Annotated[str | None, typer.Argument(metavar="BUNDLE", help="[default: the packaged one]")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A folder per class, a CSV of path,label[,start,end,split], a folder of synth, or ActivityNet's JSON.",
+        ),
+    ] = None,
+    videos: Videos = None,
+    budget: Annotated[
+        list[str] | None, typer.Option("--budget", "-b", metavar="B", help="May be given several times: a row each.")
+    ] = None,
+    exit_risk: Annotated[float | None, typer.Option(metavar="R", help="As for classify.")] = None,
+    average: Annotated[
+        list[str] | None, typer.Option(metavar="B", help="As for classify; may be given several times: a row each.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="The part of the set. [default: all of it]")] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw accuracy over cost: a .png, .svg or .pdf.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page to look at: curves, confusion, what went wrong.")
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(metavar="N", min=0, help="With --report: clips that went wrong to have a page.")
+    ] = 12,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    sampling: MomentSampling = Sampling.CHEAP,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a bundle on labelled clips: accuracy and cost, and where truth is known, when and where it looked."""
+    if data is None:
+        raise DataError("avgn-edge evaluate", "it needs labelled clips", "give a data set with --data")
+    sklearn_metrics()  # it raises where the extra is missing
+    if plot_file is not None:
+        check_plot(plot_file)
     if report is not None:
-        from avgn_edge._base.atomic import make_folder  # noqa: PLC0415
-
         make_folder(report)
-
-
-def read_clips(data: Path, videos: Path | None, split: str | None) -> DataSet:
-    """Read a data set, or one part of it."""
-    from avgn_edge.data.datasets import read_dataset  # noqa: PLC0415
-
-    whole = read_dataset(data, videos)
-    return whole if split is None else whole.part(split)
+    with Recognizer.open(bundle, device, precision, threads=threads) as recognizer:
+        clips = read_dataset(data, videos)
+        if split is not None:
+            clips = clips.part(split)
+        rows: list[Row] = []
+        details: list[Details] = []
+        options = requests(budget or [], average or [], exit_risk, sampling.value)
+        detailed = None if report is None else details.append
+        for row in evaluate_requests(recognizer, clips, options, mistakes=worst, detailed=detailed):
+            rows.append(row)
+            if as_json:
+                console.json_line(row.to_dict())
+        if report is not None:
+            console.note(f"report: {write_report(recognizer, rows, details, options, report)}")
+    if not as_json:
+        console.data_lines(as_text(rows))
+    if plot_file is not None:
+        plot(rows, plot_file)
+    raise typer.Exit(1 if any(row.failed for row in rows) else 0)
 
 
 def requests(
-    budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None, sampling: Sampling
+    budgets: Sequence[str], averages: Sequence[str], exit_risk: float | None, sampling: SamplingName
 ) -> list[Options]:
-    """Return a request a budget, and one an average; one without either where neither is given."""
-    from avgn_edge.runtime.options import Options  # noqa: PLC0415
-
+    """Return a request for each budget and each average; one without either where neither is given."""
     limited = budgets or ([] if averages else ["none"])
     return [
         *(Options.of(budget, sampling=sampling, exit_risk=exit_risk) for budget in limited),
@@ -63,26 +108,22 @@ def requests(
 def evaluate_requests(
     recognizer: Recognizer,
     data: DataSet,
-    asked: Sequence[Options],
+    options: Sequence[Options],
     *,
     mistakes: int = 0,
     detailed: Callable[[Details], None] | None = None,
 ) -> Iterator[Row]:
-    """Yield a row a request, as each is done; every request is checked before any clip is read.
+    """Yield a row for each request, as each is done; every request is checked before any clip is read.
 
-    `detailed` is called with the details of each before it, at most `mistakes` mistakes among them.
+    `detailed` is called before each row with its details, which list at most `mistakes` mistakes.
     """
-    from avgn_edge.data.evaluation.measuring import evaluate, warm_up  # noqa: PLC0415
-    from avgn_edge.data.evaluation.row import Witness  # noqa: PLC0415
-    from avgn_edge.data.evaluation.when_and_where import read_truth  # noqa: PLC0415
-
-    for one in asked:
+    for one in options:
         recognizer.strategy(one)
     truth = read_truth(data.source if data.source.is_dir() else data.source.parent)
     _warn_of_unknown_labels(data, recognizer.labels)
-    told: set[str] = set()
+    shown: set[str] = set()
     warm_up(recognizer, data.clips)
-    with Bar("clips", len(data.clips) * len(asked)) as bar:
+    with Bar("clips", len(data.clips) * len(options)) as bar:
         done = 0
 
         def progress() -> None:
@@ -90,53 +131,34 @@ def evaluate_requests(
             done += 1
             bar.show(done)
 
-        for one in asked:
+        for one in options:
             witness = None if detailed is None else Witness(recognizer.labels, recognizer.manifest.task)
-            row = evaluate(
-                recognizer,
-                data.clips,
-                one,
-                truth=truth,
-                progress=progress,
-                witness=witness,
-            )
+            row = evaluate(recognizer, data.clips, one, truth=truth, progress=progress, witness=witness)
             if detailed is not None and witness is not None:
                 detailed(witness.details(mistakes))
             with bar.away():
                 for line in dict.fromkeys(failure.error for failure in row.failed):
-                    if line not in told:
-                        told.add(line)
-                        warning(f"skipped: {line}")
+                    if line not in shown:
+                        shown.add(line)
+                        console.warning(f"skipped: {line}")
                 yield row
 
 
 def write_report(
-    recognizer: Recognizer,
-    rows: Sequence[Row],
-    details: Sequence[Details],
-    asked: Sequence[Options],
-    folder: Path,
+    recognizer: Recognizer, rows: Sequence[Row], details: Sequence[Details], options: Sequence[Options], folder: Path
 ) -> Path:
-    """Write the page over the rows, and a page for each mistake of the dearest one; return the first."""
-    from avgn_edge._base.atomic import write_text  # noqa: PLC0415
-    from avgn_edge.report.evaluation_page import EVALUATION, dearest_row, evaluation_page, report_mistakes  # noqa: PLC0415
+    """Write the page over the rows, and a page for each mistake of the dearest row; return the path of the first."""
+    from avgn_edge.report import evaluation_page  # noqa: PLC0415 - rarely asked for
 
-    at = dearest_row(rows)
+    at = evaluation_page.dearest_row(rows)
     mistakes, examples = details[at].mistakes, []
     with Bar("pages", len(mistakes)) as bar:
-        for example in report_mistakes(recognizer, mistakes, folder, asked[at]):
+        for example in evaluation_page.report_mistakes(recognizer, mistakes, folder, options[at]):
             examples.append(example)
             bar.show(len(examples))
-    path = folder / EVALUATION
-    write_text(path, evaluation_page(rows, details, examples))
+    path = folder / evaluation_page.EVALUATION
+    write_text(path, evaluation_page.evaluation_page(rows, details, examples))
     return path
-
-
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw accuracy over cost."""
-    from avgn_edge.data.evaluation.plot import plot  # noqa: PLC0415
-
-    plot(rows, path)
 
 
 def as_text(rows: Sequence[Row]) -> Iterator[str]:
@@ -176,13 +198,11 @@ def _share(value: float | None) -> str:
 
 
 def _warn_of_unknown_labels(data: DataSet, known: Sequence[str]) -> None:
-    from avgn_edge.data.evaluation.measuring import listed, unknown_labels  # noqa: PLC0415
-
     unknown = unknown_labels(data, known)
     if not unknown:
         return
     lost = sum(set(clip.labels) <= set(unknown) for clip in data.clips)
-    warning(
+    console.warning(
         f"the bundle does not know {counted(len(unknown), 'label')} of the set ({listed(unknown)}): "
         f"clips that show nothing else ({lost}) count as wrong, and mAP leaves such labels out"
     )

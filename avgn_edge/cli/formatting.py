@@ -55,6 +55,20 @@ def duration(milliseconds: float) -> str:
     return f"{milliseconds:.0f} ms" if milliseconds < 9_999.5 else f"{milliseconds / 1e3:.1f} s"
 
 
+def span(seconds: float) -> str:
+    """Write a time of seconds to hours in the unit that suits it, without more digits than an estimate has."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def clock(seconds: float, *, hours: bool = False) -> str:
+    """Write a time in a recording as m:ss.s, or h:mm:ss.s from one hour on; with `hours` always the latter."""
+    minutes, tenths = divmod(round(10 * max(0.0, seconds)), 600)
+    rest = f"{tenths // 10:02d}.{tenths % 10}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if hours or minutes >= 60 else f"{minutes}:{rest}"
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """Write "1 look", "2 looks"."""
     return f"{count} {one if count == 1 else many or one + 's'}"

@@ -5,36 +5,103 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from avgn_edge._base.errors import AvgnEdgeError
+import typer
+
+from avgn_edge._base.atomic import check_writable, make_folder, write_text
+from avgn_edge._base.errors import AvgnEdgeError, ClipError
 from avgn_edge._base.text import printable
 from avgn_edge.cli import console
-from avgn_edge.cli.formatting import columns, counted
+from avgn_edge.cli.formatting import clock, columns, counted
 from avgn_edge.cli.progress import Bar
-
-if TYPE_CHECKING:
-    from avgn_edge.data.evaluation.segments_found import TvSumRow
-    from avgn_edge.runtime.highlights.result import Highlights
-    from avgn_edge.runtime.recognizer import Recognizer
-
+from avgn_edge.cli.shared import AsJson, Device, PackagedModel, Precision, Threads
+from avgn_edge.data.evaluation.segments_found import TvSumRow, evaluate_tvsum, read_annotations, videos_in
+from avgn_edge.runtime.highlights import HighlightSettings
+from avgn_edge.runtime.highlights.contact_sheet import write_sheet
+from avgn_edge.runtime.highlights.cut import cut_segments
+from avgn_edge.runtime.highlights.edit_lists import edl as edit_list
+from avgn_edge.runtime.highlights.edit_lists import facts_of
+from avgn_edge.runtime.highlights.edit_lists import table as segments_table
+from avgn_edge.runtime.highlights.result import Highlights
+from avgn_edge.runtime.recognizer import Recognizer
 
 PERCENT = 100
 
 
+def command(
+    context: typer.Context,
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video or sound file; with --tvsum a folder.")],
+    model: PackagedModel = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="B",
+            help="For the whole video: 90gflops, or none. [default: a quarter of glancing at one frame a second]",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", min=1, max=999, help="Segments at most.")] = 5,
+    least: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", min=0, help="The least score of a segment. [default: 0.3, and 0.65 of the best one's]"
+        ),
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    clips: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Cut the segments out, without encoding them again.")
+    ] = None,
+    edl: Annotated[Path | None, typer.Option(metavar="FILE", help="An edit decision list, CMX 3600.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="A table of the segments.")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="A contact sheet, PNG.")] = None,
+    tvsum: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measure instead: TVSum's annotations (ydata-tvsum50-anno.tsv).")
+    ] = None,
+) -> None:
+    """Find the salient segments of a long video: its sound is heard throughout, frames are glanced at where it pays."""
+    files = OutputFiles(clips, edl, csv, sheet)
+    if tvsum is None:
+        files.check(video)
+    elif files != OutputFiles():
+        raise AvgnEdgeError("--tvsum", "it measures, and writes no files", "leave --clips, --edl, --csv, --sheet out")
+    try:
+        with Recognizer.open(model, device, precision, threads=threads) as recognizer:
+            if tvsum is not None:
+                print_tvsum(measure_tvsum(recognizer, tvsum, Path(video), budget), as_json=as_json)
+                return
+            found = find_highlights(recognizer, video, budget, top=top, least=least)
+        found = files.write(found)
+    except ClipError as error:
+        if as_json:
+            console.json_line({"video": video, "error": console.one_line(error)})
+        console.failure(error, debug=context.obj)
+        raise typer.Exit(1) from None
+    if as_json:
+        console.json_line(found.to_dict())
+        return
+    for text in found.warnings:
+        console.warning(f"{found.video}: {text}")
+    console.data_lines(as_text(found))
+    console.note(summary(found))
+
+
 @dataclass(frozen=True)
-class Wanted:
-    """The files to write, besides what is told."""
+class OutputFiles:
+    """The files to write beside what is printed."""
 
     clips: Path | None = None
+    """The folder of the cuts."""
     edl: Path | None = None
     csv: Path | None = None
     sheet: Path | None = None
 
     def check(self, video: str) -> None:
         """Refuse what is bound to fail, before anything takes time; make the folder of the cuts."""
-        from avgn_edge._base.atomic import check_writable, make_folder  # noqa: PLC0415
-
         files = [path for path in (self.edl, self.csv, self.sheet) if path is not None]
         for path in files:
             check_writable(path)
@@ -45,13 +112,26 @@ class Wanted:
         if self.clips is not None:
             make_folder(self.clips)
 
+    def write(self, found: Highlights) -> Highlights:
+        """Write the files, and return the highlights with what the cuts hold."""
+        if self.clips is not None:
+            with Bar("clips", len(found.segments)) as bar:
+                found = cut_segments(found, found.video, self.clips, bar.show)
+        if self.edl is not None or self.csv is not None:
+            facts = facts_of(found.video)
+            if self.edl is not None:
+                write_text(self.edl, edit_list(found, facts))
+            if self.csv is not None:
+                write_text(self.csv, segments_table(found, facts))
+        if self.sheet is not None:
+            write_sheet(found, found.video, self.sheet)
+        return found
+
 
 def find_highlights(
     recognizer: Recognizer, video: str, budget: str | None, *, top: int, least: float | None
 ) -> Highlights:
-    """Find the highlights, with a bar on a terminal."""
-    from avgn_edge.runtime.highlights import HighlightSettings  # noqa: PLC0415
-
+    """Find the highlights, with a progress bar."""
     settings = HighlightSettings()
     if least is not None:
         settings = replace(settings, least_score=least, least_share=0.0)
@@ -65,47 +145,8 @@ def find_highlights(
         )
 
 
-def write_files(told: Highlights, wanted: Wanted) -> Highlights:
-    """Write the files that are wanted, and return the highlights with what the cuts hold."""
-    if wanted.clips is not None:
-        from avgn_edge.runtime.highlights.cut import cut_segments  # noqa: PLC0415
-
-        with Bar("clips", len(told.segments)) as bar:
-            told = cut_segments(told, told.video, wanted.clips, bar.show)
-    if wanted.edl is not None or wanted.csv is not None:
-        from avgn_edge._base.atomic import write_text  # noqa: PLC0415
-        from avgn_edge.runtime.highlights.edit_lists import (  # noqa: PLC0415
-            edl,
-            facts_of,
-            table,
-        )
-
-        facts = facts_of(told.video)
-        if wanted.edl is not None:
-            write_text(wanted.edl, edl(told, facts))
-        if wanted.csv is not None:
-            write_text(wanted.csv, table(told, facts))
-    if wanted.sheet is not None:
-        from avgn_edge.runtime.highlights.contact_sheet import write_sheet  # noqa: PLC0415
-
-        write_sheet(told, told.video, wanted.sheet)
-    return told
-
-
-def tell(told: Highlights, *, as_json: bool) -> None:
-    """Write the highlights on stdout: an object, or a line a segment; what they cost and warnings on stderr."""
-    for text in () if as_json else told.warnings:
-        console.warning(f"{told.video}: {text}")
-    if as_json:
-        console.json_line(told.to_dict())
-        return
-    for line in as_text(told):
-        console.data(line)
-    console.note(summary(told))
-
-
-def as_text(told: Highlights) -> Iterator[str]:
-    """A line a segment: rank, from, to, how long, class and its probability, score, and the file it was cut to."""
+def as_text(found: Highlights) -> Iterator[str]:
+    """Lay out a line a segment: rank, from, to, length, class and its probability, score, the file it was cut to."""
     rows = [
         (
             f"{segment.rank}.",
@@ -118,51 +159,40 @@ def as_text(told: Highlights) -> Iterator[str]:
             f"score {segment.score:.2f}",
             "" if segment.clip is None else printable(segment.clip.file),
         )
-        for segment in told.segments
+        for segment in found.segments
     ]
     if rows:
         yield from columns(rows, right=frozenset({0, 1, 3, 4}))
 
 
-def summary(told: Highlights) -> str:
-    """What it cost, in a line."""
-    budget = told.budget
+def summary(found: Highlights) -> str:
+    """Say in a line what was found and what it cost."""
+    budget = found.budget
     share = budget.spent_gflops / budget.one_a_second_gflops
-    found = counted(len(told.segments), "highlight") if told.segments else "no highlights"
+    count = counted(len(found.segments), "highlight") if found.segments else "no highlights"
     return (
-        f"{found} in {clock(told.duration_s)}: {counted(budget.glances, 'glance')} at {budget.moments} moments, "
+        f"{count} in {clock(found.duration_s)}: {counted(budget.glances, 'glance')} at {budget.moments} moments, "
         f"{budget.spent_gflops:.1f} GFLOPs, {100 * share:.0f} % of glancing once a second; "
-        f"{told.device}, {told.precision}"
+        f"{found.device}, {found.precision}"
     )
 
 
-def clock(seconds: float) -> str:
-    """Write a time as minutes, or hours and minutes, and seconds with a digit behind the point."""
-    tenths = round(10 * seconds)
-    minutes, tenths = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    rest = f"{tenths // 10:02d}.{tenths % 10}"
-    return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
-
-
 def measure_tvsum(recognizer: Recognizer, annotations: Path, folder: Path, budget: str | None) -> TvSumRow:
-    """Hold the highlights of TVSum's videos against its annotations."""
-    from avgn_edge.data.evaluation.segments_found import evaluate_tvsum, read_annotations, videos_in  # noqa: PLC0415
-
+    """Compare the highlights of TVSum's videos with its annotations."""
     annotated, videos = read_annotations(annotations), videos_in(folder)
     with Bar("videos", len(annotated)) as bar:
         return evaluate_tvsum(annotated, videos, lambda path: recognizer.highlights(path, budget), bar.show)
 
 
-def tell_tvsum(row: TvSumRow, *, as_json: bool) -> None:
-    """Write how well it went on stdout: an object, or a line a category and one for all."""
+def print_tvsum(row: TvSumRow, *, as_json: bool) -> None:
+    """Print how well it went: an object, or a line a category and one for all."""
     if row.missing:
         console.warning(f"{counted(len(row.missing), 'annotated video')} without a file: {', '.join(row.missing[:5])}")
     if as_json:
         console.json_line({**asdict(row), "missing": list(row.missing)})
         return
     rows = [(printable(name), f"{value:.3f}") for name, value in row.by_category.items()]
-    table = [("category", "top-5 mAP"), *rows, ("all", f"{row.top5_map:.3f}")]
-    for line in columns(table, right=frozenset({1})):
-        console.data(line)
+    console.data_lines(
+        columns([("category", "top-5 mAP"), *rows, ("all", f"{row.top5_map:.3f}")], right=frozenset({1}))
+    )
     console.note(counted(row.videos, "video"))

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
+
+import typer
 
 from avgn_edge.bundle.manifest import Manifest
+from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.cli import console
 from avgn_edge.cli.formatting import columns, counted, fields, gmacs, mmacs, size
+from avgn_edge.cli.shared import AsJson
 from avgn_edge.runtime.budget import smallest
 from avgn_edge.runtime.exits import DEFAULT_RISK
-
-if TYPE_CHECKING:
-    from avgn_edge.bundle.reader import Bundle
-
 
 MOST_LABELS = 30
 VARIANTS = {"s8s8": "ARM", "symmetric": "TensorRT"}
 
 
-def as_json(bundle: Bundle) -> dict[str, Any]:
-    """Return the manifest, and the hash that names the whole bundle."""
-    return {**bundle.manifest.to_dict(), "hash": bundle.hash}
+def command(
+    bundle: Annotated[
+        str | None, typer.Argument(metavar="BUNDLE", help="A bundle's folder. [default: the packaged one]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a bundle holds and costs. Every file in it is checked."""
+    opened = Bundle.open(packaged_bundle_path() if bundle is None else bundle, verify="all")
+    if as_json:
+        console.json_line({**opened.manifest.to_dict(), "hash": opened.hash})
+    else:
+        console.data_lines(as_text(opened))
 
 
 def as_text(bundle: Bundle) -> Iterator[str]:
-    """Describe a bundle for a person."""
+    """Describe a bundle for a person: facts, prices, and a row a graph."""
     manifest = bundle.manifest
     yield from fields(list(_facts(bundle)))
     yield ""

@@ -7,14 +7,16 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from avgn_edge._base.errors import AvgnEdgeError, BundleError, ClipError, DeviceError
 from avgn_edge._base.signals import kept_from_children, obey_parent_alone
 from avgn_edge.cli.console import one_line
+from avgn_edge.cli.inputs import ClipInput
 from avgn_edge.runtime.options import Options
+from avgn_edge.runtime.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from avgn_edge.cli.inputs import ClipInput
-    from avgn_edge.runtime.recognizer import Recognizer
     from avgn_edge.runtime.result import Result
 
 
@@ -43,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """What `classify` was asked to do with a clip: plain values, so that it can be sent to another process."""
+    """What to do with each clip of a batch: plain values, so that it can be sent to another process."""
 
     model: str | None = None
     """The bundle's folder; None is the packaged one."""
@@ -51,8 +51,8 @@ class Job:
     precision: str = "auto"
     threads: int | None = None
     """CPU threads of one process."""
-    options: Options = Options()  # noqa: RUF009 - frozen
-    """What each clip is asked for."""
+    options: Options = field(default_factory=Options)
+    """The budget and the like, of each clip."""
     report: Path | None = None
     """Where the page of each clip is written to; a folder that exists."""
     hwaccel: str = "none"
@@ -60,8 +60,6 @@ class Job:
 
     def open(self) -> Recognizer:
         """Open what classifies the clips; AvgnEdgeError for a bundle or a device that cannot be used."""
-        from avgn_edge.runtime.recognizer import Recognizer  # noqa: PLC0415 - NumPy and all
-
         return Recognizer.open(self.model, self.device, self.precision, threads=self.threads, hwaccel=self.hwaccel)
 
     def classify(self, recognizer: Recognizer, clip: str) -> Result | Failure:
@@ -70,18 +68,35 @@ class Job:
         BundleError and DeviceError are raised: no other clip will fare better.
         """
         try:
-            if self.report is not None:
-                return self._reported(recognizer, clip, self.report)
-            return recognizer.answer(clip, self.options)
+            if self.report is None:
+                return recognizer.answer(clip, self.options)
+            from avgn_edge.report.index import classify_and_report  # noqa: PLC0415 - most batches have no report
+
+            return classify_and_report(recognizer, clip, self.report, self.options)
         except (BundleError, DeviceError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug that one clip brings out must not cost the others' answers
             return Failure.of(error)
 
-    def _reported(self, recognizer: Recognizer, clip: str, folder: Path) -> Result:
-        from avgn_edge.report.index import classify_and_report  # noqa: PLC0415 - most batches have no report
 
-        return classify_and_report(recognizer, clip, folder, self.options)
+class SerialRunner:
+    """A job done on clips in this process, one after the other; iterating yields each clip with its outcome."""
+
+    def __init__(self, job: Job, recognizer: Recognizer, clips: Iterable[ClipInput]) -> None:
+        self._job = job
+        self._recognizer = recognizer
+        self._clips = clips
+
+    def __iter__(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
+        for item in self._clips:
+            if item.error is not None:
+                yield item, Failure.of(item.error)
+            else:
+                yield item, self._job.classify(self._recognizer, item.clip)
+
+    def finished(self) -> Iterator[tuple[ClipInput, Result | Failure]]:
+        """Yield nothing: each outcome was yielded when it was there."""
+        return iter(())
 
 
 AHEAD = 32
@@ -109,7 +124,7 @@ class ProcessRunner:
         self._taking = threading.Lock()  # guards the iterator: a name may be a while in coming
         self._changed = threading.Condition()  # guards all that follows
         self._outcomes: dict[int, tuple[ClipInput, Result | Failure] | Exception] = {}
-        self._taken = self._told = 0
+        self._taken = self._yielded = 0
         self._closed = False
         self._processes: set[_Process] = set()
 
@@ -145,12 +160,12 @@ class ProcessRunner:
     def _await(self) -> tuple[ClipInput, Result | Failure] | None:
         """Return the next outcome, None after the last."""
         with self._changed:
-            while self._told not in self._outcomes:
+            while self._yielded not in self._outcomes:
                 if not self._running:
                     return None
                 self._changed.wait(PATIENCE_S)
-            outcome = self._outcomes.pop(self._told)
-            self._told += 1
+            outcome = self._outcomes.pop(self._yielded)
+            self._yielded += 1
             self._changed.notify_all()
         if isinstance(outcome, Exception):
             raise outcome
@@ -179,7 +194,7 @@ class ProcessRunner:
         """Return the next clip when its turn has come, None when no more are to be done."""
         with self._taking:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._taken < self._told + AHEAD * self._count)
+                self._changed.wait_for(lambda: self._closed or self._taken < self._yielded + AHEAD * self._count)
                 if self._closed:
                     return None
             try:
@@ -253,14 +268,13 @@ class _Process:
 
     def await_ready(self) -> bool:
         """Wait until it has opened everything; False if it died."""
-        return bool(self._receive() == READY)
+        return self._receive() == READY
 
     def classify(self, clip: str) -> Result | Failure | None:
         """Return the outcome; None if the process died."""
         with suppress(OSError):  # seen below
             self._connection.send(clip)
-        outcome: Result | Failure | None = self._receive()
-        return outcome
+        return cast("Result | Failure | None", self._receive())
 
     def kill(self) -> int | None:
         """End it as it stands, if it lives: what it holds is not worth a farewell. Return its exit code."""
@@ -271,7 +285,7 @@ class _Process:
     def disconnect(self) -> None:
         self._connection.close()
 
-    def _receive(self) -> Any:  # noqa: ANN401 - of the other end's choice
+    def _receive(self) -> object:
         """Return what it sent, None at its end; what it raised is raised."""
         try:
             received = self._connection.recv()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
+
+import typer
 
 from avgn_edge._base.errors import DataError
+from avgn_edge._base.processes import usable_cores
 from avgn_edge._base.text import printable
+from avgn_edge.cli import console
 from avgn_edge.cli.formatting import counted
 from avgn_edge.cli.progress import Bar
-
-if TYPE_CHECKING:
-    from avgn_edge.data.synth import Sources, Summary
-
+from avgn_edge.data.synth import Sources, Summary, write_dataset
+from avgn_edge.data.synth.own import pillow
 
 TABLES = ("labels.csv", "truth.json")
 UNFINISHED = ".unfinished"
@@ -24,14 +26,31 @@ CLIPS_A_WORKER = 8
 _CLIP = re.compile(r"[0-9]{6,}\.mp4")
 
 
+def command(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="A new or empty folder, or an earlier set.")
+    ],
+    clips: Annotated[int, typer.Option(metavar="N", min=1, help="How many clips.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed gives the same set.")] = 0,
+    objects: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures, a folder a class.")] = None,
+    sounds: Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings, a folder a class.")] = None,
+    backgrounds: Annotated[Path | None, typer.Option(metavar="DIR", help="Photographs.")] = None,
+    environment: Annotated[Path | None, typer.Option(metavar="DIR", help="Recordings of places.")] = None,
+    val_fraction: Annotated[float, typer.Option(metavar="F", min=0, max=1, help="Share of validation clips.")] = 0.2,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes. [default: as many as are worth it]")
+    ] = None,
+) -> None:
+    """Compose a data set with known when and where. What has no folder is drawn, or played, by us."""
+    sources = Sources.from_folders(objects, sounds, backgrounds, environment)
+    summary = write_set(output, sources, clips=clips, seed=seed, val_fraction=val_fraction, workers=workers)
+    console.data_lines(as_text(summary))
+
+
 def write_set(
     directory: Path, sources: Sources, *, clips: int, seed: int, val_fraction: float, workers: int | None
 ) -> Summary:
     """Write the set, replacing an earlier one; DataError for a folder that holds anything else."""
-    from avgn_edge._base.processes import usable_cores  # noqa: PLC0415
-    from avgn_edge.data.synth import write_dataset  # noqa: PLC0415
-    from avgn_edge.data.synth.own import pillow  # noqa: PLC0415
-
     pillow()  # before anything is touched
     _check_replaceable(directory)
     directory.mkdir(parents=True, exist_ok=True)

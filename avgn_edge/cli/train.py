@@ -3,32 +3,64 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from avgn_edge._base.errors import DataError
-from avgn_edge._base.text import printable
+from avgn_edge._base.processes import usable_cores
+from avgn_edge._base.text import Task, printable
 from avgn_edge.cli import console
-from avgn_edge.cli.extras import require
 from avgn_edge.cli.formatting import counted
-from avgn_edge.cli.progress import Bar, Beat, on_terminal, pace
+from avgn_edge.cli.progress import Bar, Display, pace, rich_bar
+from avgn_edge.cli.shared import AsJson, require_extra
+from avgn_edge.data.datasets import DataSet, check, read_dataset
+from avgn_edge.training.monitor import Monitor, Several, Silent, TensorBoardMonitor, has_tensorboard
+from avgn_edge.training.training_settings import LossWeights
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import torch
-    from rich.progress import Progress, TaskID
-    from typing_extensions import Self
+    from rich.progress import Progress
 
-    from avgn_edge.data.datasets import DataSet, Task
     from avgn_edge.training.assemble import Begun, TrainOptions, Validator
     from avgn_edge.training.distributed import World
-    from avgn_edge.training.monitor import Monitor
-    from avgn_edge.training.training_settings import LossWeights
+
+
+class Preset(str, Enum):
+    """Which network."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+class TaskChoice(str, Enum):
+    """One label a clip, or several."""
+
+    AUTO = "auto"
+    SINGLE = "single-label"
+    MULTI = "multi-label"
+
+
+class Precision(str, Enum):
+    """What training computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Optimiser(str, Enum):
+    """What takes the steps."""
+
+    SGD = "sgd"
+    ADAMW = "adamw"
 
 
 SYMBOLS = {
@@ -45,53 +77,130 @@ SYMBOLS = {
 SHARES = {"top1": "top-1", "mAP": "mAP"}
 
 
-class TrainingMonitor:
-    """Shows each epoch as a line on stderr or, `as_json`, an object on stdout; a context manager.
+def command(
+    data: Annotated[
+        Path, typer.Option(metavar="PATH", help="A folder a class, a CSV of path,label[,start,end,split], or a JSON.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="CHECKPOINT", help="The file to write.")],
+    preset: Annotated[
+        Preset | None, typer.Option(help="The network: the paper's, or a small one for edges. [default: small]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same command stopped; begin where it never began.")
+    ] = False,
+    imagenet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="torchvision's MobileNetV2 weights, for the glance.")
+    ] = None,
+    imagenet_local: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same for patches; preset paper takes ResNet-50's.")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="Fine-tune it; heads of labels it knows are kept.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data.")] = 50,
+    batch: Annotated[int, typer.Option(metavar="N", min=2, help="Clips a step, on each GPU.")] = 24,
+    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda[:N].")] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto is bfloat16 on GPUs that have it, else float32.")
+    ] = Precision.AUTO,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Processes that decode. [default: cores - 1, at most 8]")
+    ] = None,
+    val_fraction: Annotated[
+        float, typer.Option(metavar="F", min=0, max=0.9, help="Held out where the data have no val split.")
+    ] = 0.1,
+    videos: Annotated[Path | None, typer.Option(metavar="DIR", help="The videos of an ActivityNet JSON.")] = None,
+    task: Annotated[
+        TaskChoice, typer.Option(help="auto is multi-label where a clip has several labels.")
+    ] = TaskChoice.AUTO,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of weights, order, moments and augmentation.")] = 0,
+    optimiser: Annotated[Optimiser, typer.Option(help="The paper's SGD, or AdamW for short runs.")] = (Optimiser.SGD),
+    lr_scale: Annotated[float, typer.Option(metavar="X", help="Multiplies all learning rates.")] = 1.0,
+    looks: Annotated[
+        int | None, typer.Option(metavar="N", min=2, max=16, help="Patches a clip in a step, for speed. [default: 16]")
+    ] = None,
+    no_flip: Annotated[
+        bool, typer.Option("--no-flip", help="Never mirror clips: for digits, text, left and right.")
+    ] = False,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Keep a module as it is; may be given several times.")
+    ] = None,
+    guidance: Annotated[float, typer.Option(metavar="W", min=0, help="Weight of our hint for the patch policy.")] = 0.0,
+    random_crop: Annotated[
+        float, typer.Option(metavar="W", min=0, help="Weight of AdaFocusV2's second, random patch.")
+    ] = 0.0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="An ablation: audio, av-test, aespa, fusion, policy, L_V, L_A, L_s, L_mask, L_ord, L_p; repeatable.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network on labelled clips, with all of the paper's losses.
+
+    Ctrl-C stops after the step under way; the same command with --resume goes on as if it had not. For several GPUs:
+    torchrun --nproc-per-node N -m avgn_edge train ...
+    """
+    require_extra("train", ("torch", "safetensors"))
+    from avgn_edge.training.assemble import TrainOptions  # noqa: PLC0415 - PyTorch
+
+    options = TrainOptions(
+        preset=None if preset is None else preset.value,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        optimiser=optimiser.value,
+        lr_scale=lr_scale,
+        precision=None if precision is Precision.AUTO else precision.value,
+        looks=looks,
+        guidance=guidance,
+        random_crop=random_crop,
+        flip=not no_flip,
+        without=tuple(without or ()),
+        freeze=tuple(freeze or ()),
+        imagenet=imagenet,
+        imagenet_local=imagenet_local,
+        init=init,
+    )
+    clips = ClipOptions(data, videos, val_fraction, task.value, workers)
+    run_training(clips, options, output, device, resume=resume, as_json=as_json)
+
+
+class TrainingMonitor(Display):
+    """Shows each epoch as a line on stderr or, `as_json`, an object on stdout.
 
     The one under way has a bar on a terminal, and a line every half minute elsewhere.
     """
 
     def __init__(self, epochs: int, weights: LossWeights, checkpoint: Path, *, as_json: bool) -> None:
+        super().__init__(self._line)
         self._epochs = epochs
         self._weights = weights
         self._checkpoint = checkpoint
         self._as_json = as_json
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._beat: Beat | None = None if on_terminal() else Beat(self._line)
         self._sums: dict[str, float] = {}
         self._seen = 0
         self._taken = self._left = 0
         self._shown = "training: the first step"
         self._started = self._began = monotonic()
 
-    def __enter__(self) -> Self:
-        if self._beat is not None:
-            self._beat.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._take_bar_away()
-        if self._beat is not None:
-            self._beat.__exit__(kind, error, trace)
-
     def step(self, epoch: int, step: int, steps: int, terms: Mapping[str, float]) -> None:
-        """Move the bar, or remember what the next line says; the means since the epoch, or this run, began."""
+        """Move the bar, or keep what the next line says: the means since the epoch, or this run, began."""
         self._seen += 1
         self._taken += 1
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         means = {name: value / self._seen for name, value in self._sums.items()}
         which = f"epoch {epoch + 1}/{self._epochs}"
-        if self._beat is not None:
+        if not self.on_terminal:
             self._left = (self._epochs - epoch) * steps - step - 1
             now = f"step {step + 1} of {steps}" if step + 1 < steps else "held-out clips"
             self._shown = f"{which}: {now}, loss {self._total(means):.3f}"
             return
         if self._bar is None:
-            self._bar = _bar()
+            self._bar = _epoch_bar()
             self._task = self._bar.add_task(which, total=steps, completed=step, shown="")
             self._bar.start()
         what = which if step + 1 < steps else "held-out clips"
@@ -99,8 +208,8 @@ class TrainingMonitor:
             self._bar.update(self._task, completed=step + 1, description=what, shown=_terms(means))
 
     def epoch_done(self, epoch: int, means: Mapping[str, float], validation: Mapping[str, float]) -> None:
-        """Tell of an epoch."""
-        self._take_bar_away()
+        """Write the line or the object of an epoch."""
+        self.take_bar_away()
         self._sums, self._seen = {}, 0
         seconds, self._began = monotonic() - self._began, monotonic()
         total = self._total(means)
@@ -131,32 +240,21 @@ class TrainingMonitor:
     def _line(self) -> str:
         return f"{self._shown}, {pace(self._taken, self._left, monotonic() - self._started)}"
 
-    def _take_bar_away(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
 
 def _terms(values: Mapping[str, float]) -> str:
     return " ".join(f"{SYMBOLS.get(name, name)} {value:.3f}" for name, value in values.items())
 
 
-def _bar() -> Progress:
-    from rich import progress as bars  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Column  # noqa: PLC0415
+def _epoch_bar() -> Progress:
+    from rich import progress, table  # noqa: PLC0415 - 0.1 s that a pipe need not wait for
 
-    return bars.Progress(
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(bar_width=16),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[shown]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-        console=Console(stderr=True),
+    terms = table.Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    return rich_bar(
+        progress.BarColumn(bar_width=16),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[shown]}", table_column=terms),
         expand=True,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
     )
 
 
@@ -166,48 +264,51 @@ MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
-class Data:
-    """Which clips, and how they are read."""
+class ClipOptions:
+    """Which clips to train on, and how they are read."""
 
     source: Path
-    videos: Path | None = None
-    val_fraction: float = 0.1
-    task: Literal["auto"] | Task = "auto"
-    workers: int | None = None
-
-
-def check_extra() -> None:
-    """Say in one line which package is missing."""
-    require("train", ("torch", "safetensors"))
+    videos: Path | None
+    val_fraction: float
+    task: Literal["auto"] | Task
+    workers: int | None
 
 
 def run_training(
-    data: Data, asked: TrainOptions, output: Path, device_name: str, *, resume: bool, as_json: bool
+    data: ClipOptions, options: TrainOptions, output: Path, device_name: str, *, resume: bool, as_json: bool
 ) -> None:
-    """Read the data, say what will be done, and do it."""
-    from avgn_edge.training import assemble  # noqa: PLC0415 - imports PyTorch
-    from avgn_edge.training.clip_loader import worker_deaths  # noqa: PLC0415
-    from avgn_edge.training.distributed import World  # noqa: PLC0415
-    from avgn_edge.training.run import check_output, state_path, train  # noqa: PLC0415
+    """Read the clips, say what will be done, and train.
 
-    found = check_output(output, resume=resume)
-    world = World.from_environment()
+    Args:
+        data: which clips.
+        options: what to train, and how.
+        output: the checkpoint's file.
+        device_name: what --device says.
+        resume: go on where an earlier run stopped.
+        as_json: an object an epoch on stdout, and nothing else there.
+    """
+    from avgn_edge.training import assemble, clip_loader, distributed, run  # noqa: PLC0415 - PyTorch
+
+    begun_before = run.check_output(output, resume=resume)
+    state = run.state_path(output)
+    world = distributed.World.from_environment()
     device = assemble.choose_device(device_name, world)
-    workers = _workers(data.workers, world)
+    workers = data.workers
+    if workers is None:
+        workers = min(MOST_WORKERS, max(1, usable_cores() // world.local_size - 1))
     with world.joined(device):
-        clips, held_out = world.from_first(lambda: _read(data, asked.seed, workers))
-        begun = assemble.make_model(asked, assemble.choose_settings(asked, device), clips)
-        source = assemble.training_source(clips, asked, device, world, workers, console.warning)
-        validation = None if held_out is None else assemble.Validator(held_out, asked.batch, workers, device)
+        clips, held_out = world.from_first(lambda: _read(data, options.seed, workers))
+        begun = assemble.make_model(options, assemble.choose_settings(options, device), clips)
+        source = assemble.training_source(clips, options, device, world, workers, console.warning)
+        validation = None if held_out is None else assemble.Validator(held_out, options.batch, workers, device)
         if world.first:
-            facts = Facts(begun, asked, clips, validation, source.batches, device, world)
-            for line in facts.lines():
+            for line in _plan(begun, options, clips, validation, source.batches, device, world):
                 console.note(line)
             if resume:
-                console.note(f"resuming from {state_path(output)}" if found else "nothing to resume from: a new run")
-        with _monitored(output, begun, world, as_json=as_json) as monitor, worker_deaths():
+                console.note(f"resuming from {state}" if begun_before else "nothing to resume from: a new run")
+        with _monitored(output, begun, world, as_json=as_json) as monitor, clip_loader.worker_deaths():
             try:
-                train(
+                run.train(
                     begun.model,
                     source,
                     begun.settings,
@@ -216,28 +317,23 @@ def run_training(
                     resume=resume,
                     monitor=monitor,
                     device=device,
-                    data=assemble.fingerprint(clips, asked),
+                    data=assemble.fingerprint(clips, options),
                     world=world,
                 )
             except KeyboardInterrupt:
-                if world.first and state_path(output).exists():
-                    console.note(f"{state_path(output)}: go on with the same command and --resume")
+                if world.first and state.exists():
+                    console.note(f"{state}: go on with the same command and --resume")
                 raise
         if world.first and not as_json:
-            _tell_result(output)
+            console.data(printable(str(output)))
+            best = run.best_path(output)
+            if best.exists():
+                console.data(f"best on held-out clips: {printable(str(best))}")
+            console.data(f"next: avgn-edge export {printable(shlex.quote(str(output)))}")
 
 
-def _workers(asked: int | None, world: World) -> int:
-    from avgn_edge._base.processes import usable_cores  # noqa: PLC0415
-
-    return asked if asked is not None else min(MOST_WORKERS, max(1, usable_cores() // world.local_size - 1))
-
-
-def _read(data: Data, seed: int, workers: int) -> tuple[DataSet, DataSet | None]:
+def _read(data: ClipOptions, seed: int, workers: int) -> tuple[DataSet, DataSet | None]:
     """Return the clips to train on and those held out, all of which can be read, and warn about the others."""
-    from avgn_edge.data.datasets import read_dataset  # noqa: PLC0415
-    from avgn_edge.data.datasets.checking import check  # noqa: PLC0415
-
     whole = read_dataset(data.source, data.videos)
     if data.task != "auto":
         whole = replace(whole, task=data.task)
@@ -259,54 +355,44 @@ def _read(data: Data, seed: int, workers: int) -> tuple[DataSet, DataSet | None]
     return (usable.part("train") if any(clip.split for clip in usable.clips) else usable), None
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is about to be done."""
-
-    begun: Begun
-    asked: TrainOptions
-    clips: DataSet
-    validation: Validator | None
-    steps: int
-    device: torch.device
-    world: World
-
-    def lines(self) -> Iterator[str]:
-        """Say it in a line each: data, network, training, curves."""
-        from avgn_edge.training.monitor import has_tensorboard  # noqa: PLC0415 - imports PyTorch
-
-        begun, settings = self.begun, self.begun.settings
-        held_out = len(self.validation.data.clips) if self.validation is not None else "none"
-        clips, classes = counted(len(self.clips.clips), "clip"), counted(len(self.clips.labels), "class", "classes")
-        yield f"data: {clips} to train on, {held_out} held out; {classes}, {self.clips.task}"
-        parameters = sum(value.numel() for value in begun.model.parameters())
-        origin = f"from {self.asked.init}" if self.asked.init is not None else self.asked.preset or "small"
-        parts = [f"network: {origin}, {parameters / 1e6:.2f} M parameters"]
-        if settings.frozen:
-            parts.append(f"{', '.join(settings.frozen)} frozen")
-        if begun.new_labels is not None:
-            parts.append(
-                f"labels new to it: {_some(begun.new_labels)}" if begun.new_labels else "all labels known to it"
-            )
-        yield "; ".join(parts)
-        where = f"{self.world.size} processes, the first on {self.device}" if self.world.size > 1 else str(self.device)
-        steps = counted(self.steps, "step")
-        batch = f"{settings.batch} clips" + (" on each" if self.world.size > 1 else "")
-        yield (
-            f"training: {counted(settings.epochs, 'epoch')} of {steps} of {batch}, {settings.optimiser}, "
-            f"{settings.precision}; {where}"
-        )
-        yield "curves: " + (
-            "in a folder beside the checkpoint" if has_tensorboard() else "none, TensorBoard is not installed"
-        )
-        if self.validation is not None and self.clips.task == "multi-label" and not self.validation.precise:
-            yield "validation: top-1 only; mAP needs scikit-learn (pip install 'avgn-edge[evaluate]')"
+def _plan(
+    begun: Begun,
+    options: TrainOptions,
+    clips: DataSet,
+    validation: Validator | None,
+    steps_an_epoch: int,
+    device: torch.device,
+    world: World,
+) -> Iterator[str]:
+    """Describe what is about to be done, in a line each: data, network, training, curves."""
+    settings = begun.settings
+    held_out = len(validation.data.clips) if validation is not None else "none"
+    count, classes = counted(len(clips.clips), "clip"), counted(len(clips.labels), "class", "classes")
+    yield f"data: {count} to train on, {held_out} held out; {classes}, {clips.task}"
+    parameters = sum(value.numel() for value in begun.model.parameters())
+    origin = f"from {options.init}" if options.init is not None else options.preset or "small"
+    parts = [f"network: {origin}, {parameters / 1e6:.2f} M parameters"]
+    if settings.frozen:
+        parts.append(f"{', '.join(settings.frozen)} frozen")
+    if begun.new_labels is not None:
+        parts.append(f"labels new to it: {_some(begun.new_labels)}" if begun.new_labels else "all labels known to it")
+    yield "; ".join(parts)
+    where = f"{world.size} processes, the first on {device}" if world.size > 1 else str(device)
+    steps = counted(steps_an_epoch, "step")
+    batch = f"{settings.batch} clips" + (" on each" if world.size > 1 else "")
+    yield (
+        f"training: {counted(settings.epochs, 'epoch')} of {steps} of {batch}, {settings.optimiser}, "
+        f"{settings.precision}; {where}"
+    )
+    yield "curves: " + (
+        "in a folder beside the checkpoint" if has_tensorboard() else "none, TensorBoard is not installed"
+    )
+    if validation is not None and clips.task == "multi-label" and not validation.precise:
+        yield "validation: top-1 only; mAP needs scikit-learn (pip install 'avgn-edge[evaluate]')"
 
 
 @contextmanager
 def _monitored(output: Path, begun: Begun, world: World, *, as_json: bool) -> Iterator[Monitor]:
-    from avgn_edge.training.monitor import Several, Silent, TensorBoardMonitor, has_tensorboard  # noqa: PLC0415
-
     if not world.first:
         yield Silent()
         return
@@ -314,17 +400,6 @@ def _monitored(output: Path, begun: Begun, world: World, *, as_json: bool) -> It
     curves = [TensorBoardMonitor(output.with_name(f"{output.name}.log"))] if has_tensorboard() else []
     with TrainingMonitor(epochs, losses, output, as_json=as_json) as shown:
         yield Several([shown, *curves])
-
-
-def _tell_result(output: Path) -> None:
-    from avgn_edge.cli.export import quoted  # noqa: PLC0415
-    from avgn_edge.training.run import best_path  # noqa: PLC0415
-
-    console.data(printable(str(output)))
-    best = best_path(output)
-    if best.exists():
-        console.data(f"best on held-out clips: {printable(str(best))}")
-    console.data(f"next: avgn-edge export {printable(quoted(str(output)))}")
 
 
 def _some(names: tuple[str, ...]) -> str:

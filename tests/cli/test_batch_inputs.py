@@ -13,8 +13,7 @@ import pytest
 
 from avgn_edge._base.errors import DataError
 from avgn_edge.cli import inputs
-from avgn_edge.cli.inputs import find_clips, gather
-from avgn_edge.cli.resume_file import skip_done
+from avgn_edge.cli.inputs import find_clips, gather, skip_done
 
 
 @pytest.fixture

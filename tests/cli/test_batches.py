@@ -76,7 +76,7 @@ def test_columns_widen_for_a_longer_name_that_comes_later(capfd):
     for clip in ("ab", "abcdef", "a"):
         top = [SimpleNamespace(label="dog", score=0.5)]
         timing = SimpleNamespace(total=20.0)
-        writer.answer(SimpleNamespace(clip=clip, warnings=(), top=top, budget=budget, timing_ms=timing))
+        writer.write(SimpleNamespace(clip=clip, warnings=(), top=top, budget=budget, timing_ms=timing))
     assert [line.index("dog") for line in capfd.readouterr().out.splitlines()] == [4, 8, 8]
 
 
@@ -108,13 +108,13 @@ def test_answers_are_not_kept():
     most = 0
     recognizer = SimpleNamespace(answers=weakref.WeakSet(), device=SimpleNamespace(used="cpu"))
 
-    class Writer:
-        def answer(self, result):
+    class Lines:
+        def write(self, result):
             nonlocal most
             most = max(most, len(recognizer.answers))
 
     batch = Batch([ClipInput(str(number)) for number in range(20)])
-    assert classify_batch(batch, WatchedJob(), recognizer, jobs=1, writer=Writer(), debug=False) == 0
+    assert classify_batch(batch, WatchedJob(), recognizer, jobs=1, lines=Lines()) == 0
     assert 1 <= most <= 2
 
 

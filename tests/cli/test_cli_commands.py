@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import inspect
 import json
 
 import pytest
@@ -11,6 +13,7 @@ import avgn_edge
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle
+from avgn_edge.cli.main import COMMANDS
 from avgn_edge.runtime import device_check as examination
 
 
@@ -18,10 +21,17 @@ def test_version_and_help(run):
     assert run("--version").stdout == f"avgn-edge {avgn_edge.__version__}\n"
     alone = run()
     assert (alone.code, alone.stderr) == (0, "")
-    for command in ("classify", "export", "info", "doctor", "synth"):
-        assert command in alone.stdout
+    for command in COMMANDS:
+        assert f"  {command} " in alone.stdout
         told = run(command, "--help")
         assert (told.code, told.stderr) == (0, "")
+        assert told.stdout.startswith(f"Usage: avgn-edge {command} [OPTIONS]")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_list_of_commands_says_is_how_its_help_begins(name):
+    command = importlib.import_module(f"avgn_edge.cli.{name}").command
+    assert inspect.getdoc(command).startswith(COMMANDS[name])
 
 
 def test_an_unknown_command_is_one_line(run):

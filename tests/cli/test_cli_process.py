@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import avgn_edge
+from avgn_edge.cli.main import COMMANDS
 
 RUN = [sys.executable, "-m", "avgn_edge"]
 BLOCKER = """
@@ -38,6 +39,39 @@ def without_torch(tmp_path):
 def test_the_module_runs_as_the_command_does():
     done = subprocess.run([*RUN, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"avgn-edge {avgn_edge.__version__}\n"
+
+
+LOADED = """
+import sys
+from avgn_edge.cli.main import main
+for line in sys.argv[1:]:
+    main(line.split())
+print(*sys.modules)
+"""
+
+
+def loaded_by(*lines, env=None):
+    """Run commands in one new process; return the modules that are loaded in the end."""
+    done = subprocess.run([sys.executable, "-c", LOADED, *lines], capture_output=True, text=True, env=env, check=True)
+    assert "Traceback" not in done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_what_runs_no_command_loads_none():
+    loaded = loaded_by("--help", "--version", "--wrong", "clasify")
+    assert not loaded & {"numpy", "av", "rich", "multiprocessing"}
+    assert not loaded & {f"avgn_edge.cli.{name}" for name in COMMANDS}
+
+
+def test_wrong_usage_of_classify_waits_for_neither_numpy_nor_pyav():
+    loaded = loaded_by("classify --help", "classify x --wrong")
+    assert "avgn_edge.cli.classify" in loaded
+    assert not loaded & {"numpy", "av", "rich", *(f"avgn_edge.cli.{name}" for name in COMMANDS if name != "classify")}
+
+
+def test_the_help_of_a_command_needs_no_extra(without_torch):
+    loaded = loaded_by(*(f"{name} --help" for name in COMMANDS), env=without_torch)
+    assert {f"avgn_edge.cli.{name}" for name in COMMANDS} <= loaded
 
 
 def test_the_runtime_needs_neither_torch_nor_onnx_nor_scipy(bundle, media, without_torch):

@@ -40,7 +40,7 @@ def test_a_line_comes_before_anything_is_done_and_tells_what_is(capfd):
 
 @pytest.mark.parametrize(("total", "each_told"), [(1, False), (9, True)])
 def test_no_line_for_one_thing_or_where_each_has_its_own(capfd, total, each_told):
-    with Bar("clips", total, told=each_told):
+    with Bar("clips", total, has_lines=each_told):
         time.sleep(0.15)
     assert told(capfd) == []
 
