@@ -15,18 +15,14 @@ from numpy.typing import NDArray
 
 from avgn_edge._base.arguments import instance, shown, whole
 from avgn_edge._base.errors import ClipError
-from avgn_edge.media.clip import OutOfTime, SoundLimit, not_heard
+from avgn_edge.media.clip import Clip, OutOfTime, SoundLimit, not_heard
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
-from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments
+from avgn_edge.media.moments import DEFAULT_COUNT, centred_moments
 from avgn_edge.media.source import as_clip_error
 from avgn_edge.media.windows import ArrayPcm, WindowBuffer, fill_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
-
 
 NAME: Final = "<arrays>"
 FRAMES: Final = "frames of uint8 [H, W, 3], RGB, 0 to 255"
@@ -39,7 +35,7 @@ LEAST_RATE, MOST_RATE = 1_000, 1_000_000
 """Samples a second; less is kilohertz by mistake."""
 
 
-class ArrayClip:
+class ArrayClip(Clip):
     """A `Clip` of frames and a waveform in memory; frames are converted only when asked for.
 
     frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty: sound only.
@@ -73,20 +69,11 @@ class ArrayClip:
         self.duration_s = _duration(name, self._times, len(self._frames), sound_s, duration_s)
         if self._times is None and len(self._frames):
             self._times = [self.duration_s * i / len(self._frames) for i in range(len(self._frames))]
-        self.moments: tuple[Moment, ...] = centred_moments(self.duration_s, count)
-        self.warnings: tuple[str, ...] = () if self._pcm is not None else ("no audio track",)
+        self.moments = centred_moments(self.duration_s, count)
+        self.has_video, self.has_audio = len(self._frames) > 0, self._pcm is not None
+        self._warnings = [] if self.has_audio else ["no audio track"]
         self._converter = FrameConverter(geometry)
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether `frames` can be asked for."""
-        return len(self._frames) > 0
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a waveform, silent or not."""
-        return self._pcm is not None
 
     @property
     def display_size(self) -> tuple[int, int] | None:
@@ -95,6 +82,11 @@ class ArrayClip:
             return None
         height, width = self._frames[0].shape[:2]
         return int(width), int(height)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found wrong with the clip so far."""
+        return tuple(self._warnings)
 
     @property
     def conversions(self) -> int:
@@ -112,10 +104,10 @@ class ArrayClip:
                 with as_clip_error(self.name, f"give {WAVEFORM}"):
                     fill_windows(buffer, self._pcm)
                 if buffer.unread:
-                    self.warnings = (*self.warnings, not_heard(len(buffer.unread), len(self.moments)))
+                    self._warnings.append(not_heard(len(buffer.unread), len(self.moments)))
             self._windows = buffer.finish()
             if buffer.not_finite:
-                self.warnings = (*self.warnings, "samples that are not finite numbers were taken for silence")
+                self._warnings.append("samples that are not finite numbers were taken for silence")
         return self._windows
 
     def work(self, indices: Sequence[int]) -> int:
@@ -143,17 +135,6 @@ class ArrayClip:
         frame = np.asarray(self._frames[self._frame_at(self.moments[index].time_s)])
         _check_frame(self.name, frame)
         return frame
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _frame_at(self, time_s: float) -> int:
         return max(0, bisect_right(self._times or (), time_s) - 1)

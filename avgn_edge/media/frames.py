@@ -138,6 +138,8 @@ def _exif_orientation(picture: bytes) -> int:
     return 1
 
 
+Pixels = NDArray[np.uint8]
+"""A picture: [height, width, 3], RGB."""
 Box = tuple[float, float, float, float]
 """x, y of the top-left corner, width, height."""
 

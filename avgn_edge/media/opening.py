@@ -25,11 +25,19 @@ from avgn_edge.media.decoder_pool import MOST_DECODERS, DecoderPool
 from avgn_edge.media.file_clip import FileClip, Sampling, segment_of
 from avgn_edge.media.frame_index import INDEXED_FORMATS
 from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
-from avgn_edge.media.source import CHECK_FILE, LIBRARY_ERRORS, MAX_PIXELS, Source, as_clip_error
+from avgn_edge.media.source import (
+    AUTO,
+    CHECK_FILE,
+    LIBRARY_ERRORS,
+    MAX_PIXELS,
+    SOFTWARE,
+    Source,
+    as_clip_error,
+    chosen_device,
+)
 from avgn_edge.media.video import VideoTrack
-from avgn_edge.media.windows import PlainSound
+from avgn_edge.media.windows import SoundFileTrack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,7 +137,7 @@ class _Parts:
         self._reopen: Callable[[], InputContainer] = source.container
         self._device: str | None = None
         self.video: VideoTrack | None = None
-        self.sound: AudioTrack | PlainSound | None = None
+        self.sound: AudioTrack | SoundFileTrack | None = None
         self.duration_s = 0.0
         self.warnings: list[str] = []
         with as_clip_error(source.name, CHECK_FILE):
@@ -228,7 +236,7 @@ class _Parts:
             sound = self._source.sound()
             self._undo.callback(sound.close)
             if sound.seekable() and 0 < sound.frames < 2**40 and sound.samplerate > 0:
-                self.sound = PlainSound(sound)
+                self.sound = SoundFileTrack(sound)
                 self.duration_s = self.sound.duration_s
                 return True
             sound.close()

@@ -9,20 +9,21 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
 
 import av
 import av.error
-from av.codec.hwaccel import HWAccel
+from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from avgn_edge._base.errors import AvgnEdgeError, ClipError
+from avgn_edge._base.errors import AvgnEdgeError, ClipError, DeviceError
 
 if TYPE_CHECKING:
     import soundfile
     from av.container import InputContainer
+    from av.video.stream import VideoStream
     from typing_extensions import Buffer
 
 
@@ -221,3 +222,53 @@ def _checked_file(file: BinaryIO, name: str) -> BinaryIO:
         if file.seek(0, os.SEEK_END) == 0:
             raise ClipError(name, "it is empty", "give a file object with a clip in it")
     return file
+
+
+SOFTWARE: Final = "none"
+AUTO: Final = "auto"
+FIRST_PACKETS: Final = 64
+"""A device that gives no frame for so many packets does not decode the video."""
+
+
+def chosen_device(asked: str, opened: Callable[[str], InputContainer], index: int, clip: str) -> str | None:
+    """Return the name of the device that decodes stream `index` of what `opened` opens with it; None is software.
+
+    Whether a device does is only known when it has: the first frame is decoded here. `asked` is "none", "auto" (the
+    first that works, else software) or the name of a device, which works or is a DeviceError.
+    """
+    if asked == SOFTWARE:
+        return None
+    known = hwdevices_available()
+    if asked == AUTO:
+        return next((name for name in known if _fault(name, opened, index) is None), None)
+    what = f"hwaccel {asked}"
+    if asked not in known:
+        raise DeviceError(
+            what, "this FFmpeg was built without it", f"choose from {', '.join([SOFTWARE, AUTO, *known])}"
+        )
+    fault = _fault(asked, opened, index)
+    if fault is not None:
+        raise DeviceError(what, f"it does not decode {clip}, {fault}", f"choose {SOFTWARE} or {AUTO}")
+    return asked
+
+
+def _fault(name: str, opened: Callable[[str], InputContainer], index: int) -> str | None:
+    """Return why the device `name` cannot be used, None if it can."""
+    try:
+        with opened(name) as container:
+            stream = container.streams.video[[one.index for one in container.streams.video].index(index)]
+            if not accelerated(stream):
+                return f"it has nothing for {stream.codec_context.name}"
+            for number, packet in enumerate(container.demux(stream)):
+                if packet.decode():
+                    return None
+                if number >= FIRST_PACKETS:
+                    break
+    except LIBRARY_ERRORS as error:
+        return reason(error)
+    return "it gave no frame"
+
+
+def accelerated(stream: VideoStream) -> bool:
+    """Tell whether a device decodes `stream`."""
+    return bool(stream.codec_context.is_hwaccel)

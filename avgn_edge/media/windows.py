@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,21 +145,6 @@ MARGIN_S: Final = 0.1
 """Read on either side of what is wanted, so that the resampler's filter never sees an edge that is not there."""
 
 
-class Pcm(Protocol):
-    """Sound that can be read at any sample."""
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-
-    @property
-    def length(self) -> int:
-        """Samples of one channel."""
-
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples `start` … `stop`, float32 [n, channels]; fewer where the sound ends early."""
-
-
 class ArrayPcm:
     """A waveform in memory: [samples] or [samples, channels]; floats are ±1, integers full scale."""
 
@@ -178,22 +163,35 @@ class ArrayPcm:
         return ((samples.astype(np.float64) - (int(limits.min) + half)) / half).astype(np.float32)
 
 
-class SoundFilePcm:
-    """A plain audio file, opened with libsndfile."""
+class SoundFileTrack:
+    """The track of a plain audio file that is open in libsndfile: it can be read at any sample."""
 
     def __init__(self, sound: soundfile.SoundFile) -> None:
         self._sound = sound
         self.rate: int = int(sound.samplerate)
         self.length: int = int(sound.frames)
+        self.duration_s = self.length / self.rate
+        self.damaged = 0
+        """How many packets could not be decoded: none, for a file is read or it is not."""
+        self.decoded = 0
+        """How often the sound was read."""
+
+    def fill(self, windows: WindowBuffer) -> None:
+        """Write the sound around every moment into `windows`; raises what soundfile raises."""
+        fill_windows(windows, self)
+        self.decoded += 1
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples `start` … `stop`, float32 [n, channels]; raises what soundfile raises."""
+        """Return samples `start` … `stop`, float32 [n, channels]; fewer where the sound ends early."""
         self._sound.seek(start)
         return np.asarray(self._sound.read(stop - start, dtype="float32", always_2d=True), dtype=np.float32)
 
     def close(self) -> None:
         """Close the file."""
         self._sound.close()
+
+
+Pcm: TypeAlias = ArrayPcm | SoundFileTrack
 
 
 def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
@@ -227,37 +225,3 @@ def _fill_span(windows: WindowBuffer, pcm: Pcm, resampler: Resampler, first: int
         if not windows.go_on(position):
             break
     windows.write(position, resampler.end() if last == pcm.length else resampler.pause())
-
-
-class Sound(Protocol):
-    """A track of sound."""
-
-    damaged: int
-    """Packets that could not be decoded, so far."""
-    decoded: int
-    """Pieces that could be, so far; 0 after `fill` means there was nothing to hear or nothing readable."""
-
-    def fill(self, windows: WindowBuffer) -> None:
-        """Write the sound around every moment into `windows`."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-class PlainSound:
-    """A plain audio file, read at the moments only."""
-
-    def __init__(self, sound: soundfile.SoundFile) -> None:
-        self._pcm = SoundFilePcm(sound)
-        self.duration_s = self._pcm.length / self._pcm.rate
-        self.damaged = 0
-        self.decoded = 0
-
-    def fill(self, windows: WindowBuffer) -> None:
-        """Write the sound around every moment into `windows`; raises what soundfile raises."""
-        fill_windows(windows, self._pcm)
-        self.decoded += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        self._pcm.close()

@@ -19,6 +19,7 @@ from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
+from avgn_edge.media.clip import Clip, ClipWrapper
 from avgn_edge.runtime.budget import FINISH, OPEN, Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.options import Options, Sampling
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.engines.base import DeviceReport, Engine
-    from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.highlights import Highlights, HighlightSettings
     from avgn_edge.runtime.loop import Policy
     from avgn_edge.runtime.result import Result
@@ -284,7 +284,6 @@ class Recognizer:
         limit = chosen.options.budget
         timed = limit.seconds is not None
         sessions.open_ahead(self.manifest.graph_names[:1])
-        from avgn_edge.media.prefetch import AheadClip  # noqa: PLC0415
         from avgn_edge.runtime import loop  # noqa: PLC0415
         from avgn_edge.runtime.reporting import report  # noqa: PLC0415
         from avgn_edge.runtime.senses import Senses  # noqa: PLC0415
@@ -298,8 +297,7 @@ class Recognizer:
         # and what runs beside that says nothing of what it takes by itself.
         ledger = Ledger(limit, self.manifest.cost, self._pace if timed else None)
         with ledger.timing(Run(OPEN)):
-            opened, mine = self._opened(source, chosen.options.sampling)
-            clip = opened if timed else AheadClip(opened)
+            clip, mine = self._opened(source, chosen.options.sampling)
         try:
             policy: Policy = make(Senses(clip, ledger), self.manifest, GraphRunner(sessions, ledger), ledger, chosen)
             sessions.open_ahead(policy.wanted_graphs)
@@ -321,10 +319,9 @@ class Recognizer:
                 notes = (*chosen.notes, late) if late else chosen.notes
                 yield replace(result, warnings=(*notes, *result.warnings)) if notes else result
         finally:
-            if isinstance(clip, AheadClip):
-                clip.stop()
+            clip.stop_prefetch()
             if mine:
-                opened.close()
+                clip.close()
 
     def classify_frames(
         self,
@@ -522,7 +519,7 @@ class Recognizer:
         """The clip, and whether it is ours to close."""
         if not _is_clip(source):
             return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True
-        clip = cast("Clip", source)
+        clip = source if isinstance(source, Clip) else ClipWrapper(cast("Clip", source))
         if len(clip.moments) != self._moments:
             why = f"it has {len(clip.moments)} moments, the bundle wants {self._moments}"
             raise ClipError(clip.name, why, "open it with Recognizer.open_clip, or make it with that `count`")
