@@ -146,4 +146,4 @@ def test_no_more_packets_are_read_than_tell():
 
 def test_planning_decodes_nothing():
     with open_clip(made("few key frames")[0], sampling="cheap") as clip:
-        assert clip._video.decoded == 0
+        assert clip.decoded == 0

@@ -50,7 +50,7 @@ def test_the_frame_shown_at_each_moment_is_found(name, sampling):
 def test_of_closed_groups_no_more_than_is_needed_is_decoded():
     with open_clip(made("B-pyramid")) as clip:
         clip.frames([15])
-        assert clip._video.decoded <= 30 + 8
+        assert clip.decoded <= 30 + 8
 
 
 def test_a_file_that_is_watched_has_its_frames_in_order(tmp_path):
