@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import av.error
+import av.stream
 
-from avgn_edge.media.container import Clock
+from avgn_edge.media.container import Clock, stream_at
 from avgn_edge.media.logmel import SAMPLE_RATE
 from avgn_edge.media.resample import Resampler
 
@@ -111,7 +111,7 @@ class AudioTrack:
         if target is None:
             self._container.close()
             self._container = self._reopen()
-            self._stream = self._container.streams[self._index]  # type: ignore[assignment]
+            self._stream = stream_at(self._container.streams.audio, self._index)
             _ignore_other_streams(self._container, self._stream)
         elif target > 0:
             try:
@@ -189,9 +189,8 @@ class _Run:
 
 def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:
     """Let the demuxer skip the other streams, where it can, without reading them."""
-    with contextlib.suppress(ImportError, AttributeError):  # newer than the oldest PyAV we run with
-        from av.stream import Discard  # noqa: PLC0415
-
+    discard = getattr(av.stream, "Discard", None)  # not in every PyAV that we run with
+    if discard is not None:
         for stream in container.streams:
             if stream.index != wanted.index:
-                stream.discard = Discard.all
+                stream.discard = discard.all

@@ -118,7 +118,7 @@ class FileClip(Clip):
     @property
     def decoder(self) -> str | None:
         """What decodes the video: the codec, and in brackets the device if one does, "h264 (cuda)"."""
-        return None if self._video is None else self._video.pool.decoder
+        return None if self._video is None else self._video.pool.first.decoder
 
     @property
     def display_size(self) -> tuple[int, int] | None:

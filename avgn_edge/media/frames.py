@@ -18,7 +18,6 @@ from avgn_edge._base.errors import ArgumentError
 from avgn_edge.media.source import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
-    import av
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -174,6 +173,9 @@ class FrameGeometry:
         x, y, width, height = box
         across, down = display_size[0] / self.resize, display_size[1] / self.resize
         return (x + self.offset) * across, (y + self.offset) * down, width * across, height * down
+
+
+DEFAULT_GEOMETRY: Final = FrameGeometry()
 
 
 class FrameConverter:

@@ -19,6 +19,7 @@ import av.error
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from avgn_edge._base.errors import AvgnEdgeError, ClipError, DeviceError
+from avgn_edge.media.container import stream_at
 
 if TYPE_CHECKING:
     import soundfile
@@ -256,7 +257,7 @@ def _fault(name: str, opened: Callable[[str], InputContainer], index: int) -> st
     """Return why the device `name` cannot be used, None if it can."""
     try:
         with opened(name) as container:
-            stream = container.streams.video[[one.index for one in container.streams.video].index(index)]
+            stream = stream_at(container.streams.video, index)
             if not accelerated(stream):
                 return f"it has nothing for {stream.codec_context.name}"
             for number, packet in enumerate(container.demux(stream)):

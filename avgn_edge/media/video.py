@@ -13,14 +13,13 @@ import av.error
 from av.video.frame import PictureType
 
 from avgn_edge.media.clip import OutOfTime
-from avgn_edge.media.container import Clock, OutputOrder
+from avgn_edge.media.container import Clock, OutputOrder, stream_at
 from avgn_edge.media.frame_index import FRAMES_A_FRAME, CheapFrame, DecodePath, VideoIndex
 from avgn_edge.media.frames import MirrorImage, upright_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import av
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -311,7 +310,7 @@ class VideoTrack:
         if reopen:
             self._container.close()
             self._container = self._reopen()
-            self._stream = self._container.streams[self.number]  # type: ignore[assignment]
+            self._stream = stream_at(self._container.streams.video, self.number)
             self.index.renew(self._stream)
             self._configure()
         self._packets = self._container.demux(self._stream)

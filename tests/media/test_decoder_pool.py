@@ -188,12 +188,12 @@ def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_convert
         clip.hint([9, 13])
         clip.frames([3])
         assert (len(together), clip.conversions) == (2, 1)
-        kept, decoded = set(clip._video.pool._kept._frames), clip.decoded
+        kept, decoded = set(clip._video.pool._kept), clip.decoded
         assert kept == {clip.moments[9].time_s}  # as many as there are decoders to spare
         assert number_of(clip.frames([9])[0]) == MANY.shown_at(clip.moments[9].time_s)
         assert (clip.decoded, clip.conversions) == (decoded, 2)
         clip.frames([5])  # what is foreseen counts for one call
-        assert not clip._video.pool._kept._frames
+        assert not clip._video.pool._kept
 
 
 @pytest.mark.parametrize(("decoders", "deadline"), [(1, None), (2, float("inf"))])
@@ -203,7 +203,7 @@ def test_nothing_more_is_decoded_by_one_decoder(decoders, deadline):
         clip.frames([3], deadline)
         plain.frames([3])
         assert clip.decoded == plain.decoded
-        assert not clip._video.pool._kept._frames
+        assert not clip._video.pool._kept
 
 
 def test_what_is_likely_next_may_be_anything_that_may_be_asked_for():

@@ -21,7 +21,6 @@ from avgn_edge.media.frames import MirrorImage
 from avgn_edge.media.source import MAX_PIXELS, as_clip_error, reason
 
 if TYPE_CHECKING:
-    import av
     from av.audio.frame import AudioFrame
     from av.packet import Packet
     from av.stream import Stream
