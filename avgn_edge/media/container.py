@@ -254,8 +254,8 @@ class OutputOrder:
     """Gives the frames of H.264 and HEVC in AVI their times, which that container does not have.
 
     FFmpeg makes up a pts that counts packets in the order of decoding, which is wrong where frames are reordered. A
-    decoder delivers frames in the order of time, one for each packet: so the packets' dts, handed out in that order, are
-    right from the first IDR picture on.
+    decoder delivers frames in the order of time, one for each packet, so that the packets' dts, given to the frames in
+    that order, are right from the first IDR picture on.
     """
 
     def __init__(self, codec: str) -> None:

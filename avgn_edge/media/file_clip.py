@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame")
 
 SLACK_S: Final = 0.5
-"""A segment may end this much after its file: tables of segments are rounded, or were made from another encoding."""
+"""How much after its file a segment may end: tables of segments are rounded, or made from another encoding."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a file, in seconds of the file.
+    """A part of a file, in seconds of the file.
 
-    Sound outside `sound_s` is not the segment's; None stands for no limit, so that a whole file keeps what its sound
-    has before and after its video.
+    Sound outside `sound_s` is left out. None is no limit, so that a whole file keeps its sound before and after its
+    video.
     """
 
     start_s: float
@@ -46,9 +46,16 @@ class Segment:
 
 
 def segment_of(name: str, file_s: float, start_s: float | None, end_s: float | None) -> Segment:
-    """Cut `start_s` … `end_s` out of the file `name`, which lasts `file_s`; None is its own start or end.
+    """Return the segment `start_s` … `end_s` of a file.
 
-    ClipError for a segment that is empty or not in the file. An end just after the file's is the file's.
+    Args:
+        name: The file, for errors.
+        file_s: How long the file lasts.
+        start_s: None is the file's start.
+        end_s: None is the file's end, and so is an end that is just after it.
+
+    Raises:
+        ClipError: The segment is empty or not in the file.
     """
     if start_s is None and end_s is None:
         return Segment(0.0, file_s)
@@ -64,9 +71,9 @@ def segment_of(name: str, file_s: float, start_s: float | None, end_s: float | N
 Sampling = Literal["cheap", "centre"]
 
 EARLY_END_S: Final = 0.5
-"""A video that ends this much before the moment asked for is worth a warning."""
+"""A video that ends so much before a moment is worth a warning."""
 ENDS_EARLY: Final = "the video ends at"
-"""What that warning begins with."""
+"""How that warning begins."""
 
 
 class FileClip(Clip):

@@ -143,7 +143,7 @@ class VideoIndex:
         found = self._entries.search_timestamp(self._decoded(tick), backward=backward)
         return self._entries[found].timestamp + self.delay if found >= 0 else None
 
-    def way(self, tick: int, frame_ticks: int) -> DecodePath | None:
+    def path(self, tick: int, frame_ticks: int) -> DecodePath | None:
         """Return what is decoded from a key frame to the frame shown at `tick`; None if no key frame is known."""
         decoded = self._decoded(tick)
         key = self._entries.search_timestamp(decoded, backward=True)
@@ -227,8 +227,8 @@ class CheapFrame:
         return found
 
     def _work(self, time_s: float, kilopixels: int) -> int:
-        way = self._index.way(self._clock.ticks(time_s), self._frame_ticks)
-        return (way or DecodePath(1, 0)).work(kilopixels)
+        path = self._index.path(self._clock.ticks(time_s), self._frame_ticks)
+        return (path or DecodePath(1, 0)).work(kilopixels)
 
     def _learn(self, packets: Iterable[Shown]) -> None:
         if self._index.every_frame or self._index.shown:
