@@ -144,7 +144,7 @@ class AudioTrack:
         return round(packet.pts * self._tick_samples - self._origin_s * SAMPLE_RATE)
 
     def _length(self, packet: Packet[AudioStream]) -> int:
-        """Return how many 16 kHz samples `packet` has; two seconds, more than any codec packs, where it does not say."""
+        """Return how many 16 kHz samples `packet` has, or two seconds, more than any codec packs, if it does not say."""
         ticks = packet.duration or 0
         return round(ticks * self._tick_samples) if ticks > 0 else 2 * SAMPLE_RATE
 

@@ -21,7 +21,7 @@ PAUSE_S: Final = 0.01
 MOST_PLANES: Final = 7
 """PyAV 17 and 18 read beyond the array of planes of a planar frame with more channels, which ends the process."""
 CANCELLED: Final = 0.01
-"""Channels cancel each other, as a crosswise wired stereo pair, if their sum has less than this share of their energy."""
+"""Channels whose sum has less than this share of their energy cancel each other, as a stereo pair wired crosswise."""
 NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
