@@ -144,7 +144,7 @@ class AudioTrack:
         return round(packet.pts * self._tick_samples - self._origin_s * SAMPLE_RATE)
 
     def _length(self, packet: Packet[AudioStream]) -> int:
-        """Return how many 16 kHz samples `packet` has, or two seconds, more than any codec packs, if it does not say."""
+        """Return how many 16 kHz samples `packet` has, or two seconds, more than any codec packs, if unknown."""
         ticks = packet.duration or 0
         return round(ticks * self._tick_samples) if ticks > 0 else 2 * SAMPLE_RATE
 
@@ -185,7 +185,7 @@ class _Run:
             self.position += len(ready)
 
     def end(self, *, last: bool = False) -> None:
-        """Write what the resampler still holds; the next frame, unless this was the last, starts afresh."""
+        """Write the rest of the resampler's samples; the next frame, if this was not the last, begins a new run."""
         if self._resampler is not None and self._running:
             self._windows.write(self.position, self._resampler.end() if last else self._resampler.pause())
         self._running = False

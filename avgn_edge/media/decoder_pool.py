@@ -120,8 +120,8 @@ class DecoderPool:
 
     def cheaper(self, moment: Moment, reach: float) -> float:
         """Return the time whose frame is decoded soonest, within the middle share `reach` of the moment's bin."""
-        found = self.first.cheapest(Span.of(moment, reach)) if reach > 0 else None
-        return moment.time_s if found is None else found
+        time_s = self.first.cheapest(Span.of(moment, reach)) if reach > 0 else None
+        return moment.time_s if time_s is None else time_s
 
     def expect(self, times_s: Iterable[float]) -> None:
         """Say at which times frames may be asked for: what none of these needs is not decoded."""
@@ -156,13 +156,13 @@ class DecoderPool:
         """
         self._choose_threads()
         times_s = list(dict.fromkeys(times_s))
-        found: dict[float, Pixels | None] = {
+        pixels: dict[float, Pixels | None] = {
             time_s: self._decoders[0].converter.rgb(self._kept[time_s]) for time_s in times_s if time_s in self._kept
         }
-        requests = self._requests([time_s for time_s in times_s if time_s not in found])
+        requests = self._requests([time_s for time_s in times_s if time_s not in pixels])
         if len(requests) > 1 and self.first.index.doubtful and not self.decoded:
             # One frame tells whether sharing is worth it: each frame may depend on the one before.
-            self._decoders[0].read(requests[:1], found, deadline, self._kept)
+            self._decoders[0].read(requests[:1], pixels, deadline, self._kept)
             requests = self._requests([request.time_s for request in requests[1:]])
         groups = [list(group) for _, group in groupby(requests, key=lambda request: self.first.key_s(request.time_s))]
         likely = self._likely(likely_s, groups) if deadline is None else []
@@ -170,14 +170,14 @@ class DecoderPool:
         if count > 1 and self.work([*times_s, *(request.time_s for request in likely)]) > WORTH_A_DECODER:
             # The longest first, so that no decoder is left with a long one while the others have nothing to do.
             groups.sort(key=lambda group: self.first.work([request.time_s for request in group]), reverse=True)
-            self._share(deque([*groups, *([request] for request in likely)]), count, found)
+            self._share(deque([*groups, *([request] for request in likely)]), count, pixels)
         elif requests:
             # The decoder that is nearest.
             decoder = min(self._decoders, key=lambda decoder: decoder.track.work([requests[0].time_s]))
-            decoder.read(requests, found, deadline, self._kept)
+            decoder.read(requests, pixels, deadline, self._kept)
         for time_s in times_s:
             self._kept.pop(time_s, None)
-        return found
+        return pixels
 
     def close(self) -> None:
         """Close all decoders."""
@@ -200,15 +200,15 @@ class DecoderPool:
         """Return the first of `times_s` that are in other groups of pictures, one for each decoder to spare."""
         taken = {self.first.key_s(group[0].time_s) for group in groups}
         spare = self._most - len(groups) if groups else 0
-        found: list[FrameRequest] = []
+        likely: list[FrameRequest] = []
         for time_s in times_s:
             key_s = self.first.key_s(time_s)
-            if len(found) < spare and key_s not in taken and time_s not in self._kept:
+            if len(likely) < spare and key_s not in taken and time_s not in self._kept:
                 taken.add(key_s)
-                found.append(FrameRequest(time_s, self._is_alone(time_s), likely=True))
-        return found
+                likely.append(FrameRequest(time_s, self._is_alone(time_s), likely=True))
+        return likely
 
-    def _share(self, groups: deque[list[FrameRequest]], count: int, found: dict[float, Pixels | None]) -> None:
+    def _share(self, groups: deque[list[FrameRequest]], count: int, pixels: dict[float, Pixels | None]) -> None:
         """Let each of `count` decoders take the next group of pictures, until none is left."""
 
         def decode(decoder: _Decoder | None) -> None:
@@ -218,7 +218,7 @@ class DecoderPool:
                 return  # no more files or memory: the others do it all
             try:
                 while (requests := _next(groups)) is not None:
-                    decoder.read(requests, found, None, self._kept)
+                    decoder.read(requests, pixels, None, self._kept)
             except BaseException:
                 groups.clear()
                 raise
@@ -271,16 +271,16 @@ class _Decoder:
     def read(
         self,
         requests: Sequence[FrameRequest],
-        found: dict[float, Pixels | None],
+        pixels: dict[float, Pixels | None],
         deadline: float | None,
         kept: dict[float, av.VideoFrame],
     ) -> None:
-        """Put the pixels of `requests` into `found`; times that show the same frame share an array.
+        """Put the frames of `requests` into `pixels`; times that show the same frame share an array.
 
         Frames on the way that may be asked for later go into `kept`: decoded, not converted.
         """
         shown: int | None = None
-        pixels: Pixels | None = None
+        latest: Pixels | None = None
         for time_s, alone, before, likely in requests:
             if likely:
                 with contextlib.suppress(*LIBRARY_ERRORS):  # `frames` will raise them if it is asked for
@@ -292,12 +292,12 @@ class _Decoder:
                     _keep(kept, other_s, self.track.frame_at(other_s, due))
             frame = self.track.frame_at(time_s, due, alone=alone)
             if frame is None:
-                pixels = None
-            elif pixels is None or frame.pts != shown:
+                latest = None
+            elif latest is None or frame.pts != shown:
                 started = time.perf_counter()
-                shown, pixels = frame.pts, self.converter.rgb(frame)
+                shown, latest = frame.pts, self.converter.rgb(frame)
                 self._conversion_s = time.perf_counter() - started
-            found[time_s] = pixels
+            pixels[time_s] = latest
 
 
 def _keep(kept: dict[float, av.VideoFrame], time_s: float, frame: av.VideoFrame | None) -> None:

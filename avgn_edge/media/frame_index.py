@@ -31,7 +31,7 @@ FRAMES_A_FRAME: Final = 2
 """Seeking to a frame and converting it takes as long as so many empty packets."""
 
 
-class Shown(NamedTuple):
+class PacketTimes(NamedTuple):
     """When the frame of a packet is shown, and when it is decoded: never later than that."""
 
     time_s: float
@@ -74,7 +74,7 @@ def nearest_key(span: Span, keys_s: Iterable[float]) -> float | None:
     return min((time for time in keys_s if time in span), key=lambda time: abs(time - span.centre_s), default=None)
 
 
-def first_decoded(span: Span, packets: Iterable[Shown]) -> float | None:
+def first_decoded(span: Span, packets: Iterable[PacketTimes]) -> float | None:
     """Return the time of the frame in a span that is decoded first: of all with one key frame, it is cheapest.
 
     Args:
@@ -217,7 +217,7 @@ class CheapFrame:
         """
         found = self._key_frame(span)
         if found is None:
-            near: list[Shown] = []
+            near: list[PacketTimes] = []
             found = first_decoded(span, _noted(self._packets_from(span.first_s), near))
             self._learn(packet for packet in near if packet.time_s == found)
             return found
@@ -230,7 +230,7 @@ class CheapFrame:
         path = self._index.path(self._clock.ticks(time_s), self._frame_ticks)
         return (path or DecodePath(1, 0)).work(kilopixels)
 
-    def _learn(self, packets: Iterable[Shown]) -> None:
+    def _learn(self, packets: Iterable[PacketTimes]) -> None:
         if self._index.every_frame or self._index.shown:
             ticks = self._clock.ticks
             self._index.learned.update({ticks(packet.time_s): ticks(packet.decoded_s) for packet in packets})
@@ -251,31 +251,31 @@ class CheapFrame:
                 return found
         return None
 
-    def _shown(self, key: int) -> Shown | None:
+    def _shown(self, key: int) -> PacketTimes | None:
         """Return the times of a key frame: from its packet, where the index says only roughly when it is shown."""
         decoded_s = self._clock.seconds(key - self._index.delay)
         if not self._index.every_frame:
-            return Shown(self._clock.seconds(key), decoded_s)
+            return PacketTimes(self._clock.seconds(key), decoded_s)
         packets = self._look(key, LOOK_BACK_PACKETS)
         return next((packet for packet in packets if packet.decoded_s == decoded_s), None)
 
-    def _packets_from(self, time_s: float) -> Iterator[Shown]:
+    def _packets_from(self, time_s: float) -> Iterator[PacketTimes]:
         """Read packets in the order of decoding, from before the first one whose frame starts at `time_s` or later."""
         return self._look(self._clock.ticks(time_s) - LOOK_BACK_PACKETS * self._frame_ticks, LOOK_PACKETS)
 
-    def _look(self, tick: int, count: int) -> Iterator[Shown]:
+    def _look(self, tick: int, count: int) -> Iterator[PacketTimes]:
         """Read `count` packets from about where the frame shown at `tick` is decoded."""
         try:
             self._container.seek(tick, stream=self._stream, any_frame=True)
             for packet in islice(self._container.demux(self._stream), count):
                 if packet.pts is not None and not packet.is_discard:
                     stamp = packet.pts if packet.dts is None else min(packet.dts, packet.pts)
-                    yield Shown(self._clock.seconds(packet.pts), self._clock.seconds(stamp))
+                    yield PacketTimes(self._clock.seconds(packet.pts), self._clock.seconds(stamp))
         except av.error.FFmpegError:
             return
 
 
-def _noted(packets: Iterable[Shown], notes: list[Shown]) -> Iterator[Shown]:
+def _noted(packets: Iterable[PacketTimes], notes: list[PacketTimes]) -> Iterator[PacketTimes]:
     """Pass packets on, and append them to `notes`."""
     for packet in packets:
         notes.append(packet)
