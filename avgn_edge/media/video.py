@@ -475,13 +475,7 @@ class VideoTrack:
     def _drain(self, wanted: int) -> list[av.VideoFrame]:
         """Take all frames out of the decoder: everything shown up to `wanted` has gone in."""
         self._drained, self._drained_for = True, wanted
-        try:
-            return self._stream.codec_context.decode(None)
-        except av.error.EOFError:
-            return []
-        except (av.error.FFmpegError, ValueError):
-            self.damaged += 1
-            return []
+        return self._decode(None)
 
     def _next_packet(self) -> Packet[VideoStream] | None:
         try:
@@ -490,9 +484,10 @@ class VideoTrack:
             self.damaged += 1  # the file ends in the middle of something
             return None
 
-    def _decode(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:
+        """Return the frames that come out for a packet, or all that the decoder still holds for None."""
         try:
-            return packet.decode()
+            return self._stream.codec_context.decode(None) if packet is None else packet.decode()
         except av.error.EOFError:
             return []
         except (av.error.FFmpegError, ValueError):
