@@ -26,6 +26,43 @@ if TYPE_CHECKING:
     AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
 
+VIDEO: Final = frozenset(
+    (
+        *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    )
+)
+AUDIO: Final = frozenset(
+    (
+        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2"),
+        *(".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma"),
+    )
+)
+MEDIA: Final = VIDEO | AUDIO
+_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
+HEADERLESS_FORMATS: Final = frozenset({"aac", "ac3", "eac3", "dts", "h264", "hevc", "mpegvideo", "m4v", "vvc", "obu"})
+"""Raw streams, whose duration FFmpeg guesses from the bit rate."""
+LONGEST_S: Final = 1_000 * 3_600.0
+"""Longer durations in headers are not believed."""
+TIMED_FORMATS: Final = frozenset({"mpegts", "mpeg"})
+"""Formats without an index, whose packets carry times, which begin again with a second recording."""
+SAMPLES: Final = 12
+"""At how many places of the file a time is read: half a millisecond each."""
+HALVINGS: Final = 6
+BACK_S: Final = 1.0
+"""Times that fall by less than this are the order of B-frames, or jitter."""
+PACKETS: Final = 2_000
+"""How many packets are read in search of one with a time."""
+_PAGE: Final = b"OggS\0"
+_FIRST_PAGE: Final = b"OggS\0\x02"
+_BLOCK: Final = 2**20
+# The headers of IDR pictures, by start code and NAL type: no frame before them is needed or shown later.
+_CLEAN_START: Final = {
+    "h264": re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]"),
+    "hevc": re.compile(rb"\x00\x00\x01[\x26\x28]"),
+}
+
+
 @dataclass(frozen=True)
 class Clock:
     """Converts between ticks of a stream and seconds of the clip.
@@ -59,24 +96,6 @@ class Clock:
         return max(1, floor(Fraction(seconds) / self.time_base))
 
 
-VIDEO: Final = frozenset(
-    (
-        *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    )
-)
-AUDIO: Final = frozenset(
-    (
-        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2"),
-        *(".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma"),
-    )
-)
-MEDIA: Final = VIDEO | AUDIO
-
-
-_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
-
-
 def moving_pictures(container: InputContainer) -> list[VideoStream]:
     """Return the streams of video, without pictures of covers and chapters."""
     return [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
@@ -102,12 +121,6 @@ def best_streams(container: InputContainer) -> tuple[VideoStream | None, AudioSt
     """Return the video and the sound that players would play, each None where there is none."""
     video = preferred(container, "video", moving_pictures(container))
     return video, preferred(container, "audio", container.streams.audio)
-
-
-HEADERLESS_FORMATS: Final = frozenset({"aac", "ac3", "eac3", "dts", "h264", "hevc", "mpegvideo", "m4v", "vvc", "obu"})
-"""Raw streams, whose duration FFmpeg guesses from the bit rate."""
-LONGEST_S: Final = 1_000 * 3_600.0
-"""Longer durations in headers are not believed."""
 
 
 def stream_duration_s(
@@ -172,20 +185,6 @@ def _from_packets(container: InputContainer, stream: Stream, origin_s: Fraction)
     return float(packets / rate)
 
 
-TIMED_FORMATS: Final = frozenset({"mpegts", "mpeg"})
-"""Formats without an index, whose packets carry times, which begin again with a second recording."""
-SAMPLES: Final = 12
-"""At how many places of the file a time is read: half a millisecond each."""
-HALVINGS: Final = 6
-BACK_S: Final = 1.0
-"""Times that fall by less than this are the order of B-frames, or jitter."""
-PACKETS: Final = 2_000
-"""How many packets are read in search of one with a time."""
-_PAGE: Final = b"OggS\0"
-_FIRST_PAGE: Final = b"OggS\0\x02"
-_BLOCK: Final = 2**20
-
-
 def times_begin_again(container: InputContainer, number: int, size: int) -> float | None:
     """Return after about which share of a file its times begin again; None where they rise.
 
@@ -241,13 +240,6 @@ def _page_header(file: BinaryIO, position: int) -> bytes:
     file.seek(position)
     fixed = file.read(27)
     return fixed + (file.read(fixed[26]) if fixed.startswith(_PAGE) and len(fixed) == 27 else b"")
-
-
-# The headers of IDR pictures, by start code and NAL type: no frame before them is needed or shown later.
-_CLEAN_START: Final = {
-    "h264": re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]"),
-    "hevc": re.compile(rb"\x00\x00\x01[\x26\x28]"),
-}
 
 
 class OutputOrder:

@@ -30,6 +30,11 @@ Frame = TypeVar("Frame")
 
 SLACK_S: Final = 0.5
 """How much after its file a segment may end: tables of segments are rounded, or made from another encoding."""
+Sampling = Literal["cheap", "centre"]
+EARLY_END_S: Final = 0.5
+"""A video that ends so much before a moment is worth a warning."""
+ENDS_EARLY: Final = "the video ends at"
+"""How that warning begins."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +71,6 @@ def segment_of(name: str, file_s: float, start_s: float | None, end_s: float | N
     if first_s >= file_s > 0 or first_s > file_s or last_s > file_s + SLACK_S:
         raise ClipError(name, f"{cut} is not inside its {file_s:.3f} s", "give a segment inside the file")
     return Segment(first_s, min(last_s, file_s) - first_s, (start_s, end_s))
-
-
-Sampling = Literal["cheap", "centre"]
-
-EARLY_END_S: Final = 0.5
-"""A video that ends so much before a moment is worth a warning."""
-ENDS_EARLY: Final = "the video ends at"
-"""How that warning begins."""
 
 
 class FileClip(Clip):

@@ -29,6 +29,12 @@ KILOPIXELS_A_PACKET: Final = 50
 """What a packet takes in addition, however small its frame: 30 µs."""
 FRAMES_A_FRAME: Final = 2
 """Seeking to a frame and converting it takes as long as so many empty packets."""
+INDEXED_FORMATS: Final = frozenset({"mov", "mp4", "avi", "matroska"})
+"""Containers whose index, where there is one, lists every key frame."""
+LOOK_BACK_PACKETS: Final = 4
+"""With B-frames, a frame may be decoded so many frames before its turn, in addition to the stream's delay."""
+LOOK_PACKETS: Final = 300
+"""How many packets are read in search of a frame: more than a group of pictures."""
 
 
 class PacketTimes(NamedTuple):
@@ -95,10 +101,6 @@ def first_decoded(span: Span, packets: Iterable[PacketTimes]) -> float | None:
         if packet.decoded_s >= span.end_s:
             return None
     return None
-
-
-INDEXED_FORMATS: Final = frozenset({"mov", "mp4", "avi", "matroska"})
-"""Containers whose index, where there is one, lists every key frame."""
 
 
 class VideoIndex:
@@ -185,12 +187,6 @@ def _lists_key_frames(container: InputContainer, stream: VideoStream, formats: s
         with contextlib.suppress(av.error.FFmpegError):
             container.seek(stream.start_time or 0, stream=stream)
     return len(stream.index_entries) > 1
-
-
-LOOK_BACK_PACKETS: Final = 4
-"""With B-frames, a frame may be decoded so many frames before its turn, in addition to the stream's delay."""
-LOOK_PACKETS: Final = 300
-"""How many packets are read in search of a frame: more than a group of pictures."""
 
 
 class CheapFrame:

@@ -28,6 +28,16 @@ _EXIF_BYTES: Final = 2**16
 _EXIF_ORIENTATION: Final = 0x0112
 _MATRIX_AT: Final = 44
 """Bytes from the name of MP4's "tkhd" box, version 0, to its matrix of nine big-endian int32."""
+Pixels = NDArray[np.uint8]
+"""A picture: [height, width, 3], RGB."""
+Box = tuple[float, float, float, float]
+"""x, y of the top-left corner, width, height."""
+# Numbers of libavutil's AVColorSpace that swscale has too: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020.
+_KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
+_BT709, _BT601 = 1, 5
+_HD_WIDTH, _HD_HEIGHT = 1_280, 720
+# Accurate rounding, which changes a pixel by a level or two, is missing before PyAV 18.
+_INTERPOLATION: Final = Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", Interpolation.BILINEAR)
 
 
 @dataclass(frozen=True)
@@ -138,19 +148,6 @@ def _exif_orientation(picture: bytes) -> int:
             if tag == _EXIF_ORIENTATION:
                 return int(value)
     return 1
-
-
-Pixels = NDArray[np.uint8]
-"""A picture: [height, width, 3], RGB."""
-Box = tuple[float, float, float, float]
-"""x, y of the top-left corner, width, height."""
-
-# Numbers of libavutil's AVColorSpace that swscale has too: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020.
-_KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
-_BT709, _BT601 = 1, 5
-_HD_WIDTH, _HD_HEIGHT = 1_280, 720
-# Accurate rounding, which changes a pixel by a level or two, is missing before PyAV 18.
-_INTERPOLATION: Final = Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", Interpolation.BILINEAR)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ HEARD_PEAK: Final = 1e-4
 """A window without a sample above this is silent: 16-bit sound has steps of 3e-5, and dithered silence one or two."""
 
 FAR: Final = 2**62
+BLOCK_S: Final = 1.0
+MARGIN_S: Final = 0.1
+"""Read in addition on either side of a window, so that the resampler's filter sees no false edge."""
 
 
 class WindowBuffer:
@@ -143,11 +146,6 @@ def _peaks(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the largest magnitude in each window, [n, samples] -> [n]: not finite if any sample is not."""
     peaks: NDArray[np.float32] = np.maximum(windows.max(axis=1, initial=0.0), -windows.min(axis=1, initial=0.0))
     return peaks
-
-
-BLOCK_S: Final = 1.0
-MARGIN_S: Final = 0.1
-"""Read in addition on either side of a window, so that the resampler's filter sees no false edge."""
 
 
 class ArrayPcm:
