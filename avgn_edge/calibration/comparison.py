@@ -16,7 +16,7 @@ from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.data.evaluation.measuring import MOST_FAILED, open_labelled, shown
 from avgn_edge.engines.base import OpensGraphs, Session
 from avgn_edge.engines.select import open_engine
-from avgn_edge.media.clip import ClipAround
+from avgn_edge.media.clip import ClipWrapper
 from avgn_edge.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from avgn_edge.media.clip import Clip, SoundLimit
 
 
-class CachedClip(ClipAround):
+class CachedClip(ClipWrapper):
     """A clip whose sound and frames are asked for once, whoever asks how often. Closing is left to the clip's owner."""
 
     def __init__(self, clip: Clip) -> None:

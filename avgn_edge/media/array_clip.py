@@ -15,18 +15,14 @@ from numpy.typing import NDArray
 
 from avgn_edge._base.arguments import instance, shown, whole
 from avgn_edge._base.errors import ClipError
-from avgn_edge.media.clip import OutOfTime, SoundLimit, not_heard
-from avgn_edge.media.frames import FrameConverter, FrameGeometry
-from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments
+from avgn_edge.media.clip import Clip, OutOfTime, SoundLimit, not_heard
+from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameConverter, FrameGeometry
+from avgn_edge.media.moments import DEFAULT_COUNT, centred_moments
 from avgn_edge.media.source import as_clip_error
 from avgn_edge.media.windows import ArrayPcm, WindowBuffer, fill_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
-
 
 NAME: Final = "<arrays>"
 FRAMES: Final = "frames of uint8 [H, W, 3], RGB, 0 to 255"
@@ -39,14 +35,24 @@ LEAST_RATE, MOST_RATE = 1_000, 1_000_000
 """Samples a second; less is kilohertz by mistake."""
 
 
-class ArrayClip:
+class ArrayClip(Clip):
     """A `Clip` of frames and a waveform in memory; frames are converted only when asked for.
 
-    frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty: sound only.
-    waveform: [samples], [samples, channels], or [channels, samples] where the shape leaves no doubt (`checked_pcm`), at
-    `sample_rate`, its first sample at second 0; floats are ±1, integers are full scale. None: no sound.
-    times: seconds at which the frames start to be shown, never falling. Without them the frames are spread evenly
-    over `duration_s`, which is the waveform's unless given; without either they are taken to be a second apart.
+    Args:
+        frames: uint8 [n, H, W, 3], RGB, upright, or a sequence of uint8 [H, W, 3]; None or empty is sound only.
+        waveform: [samples], [samples, channels], or [channels, samples] where the shape leaves no doubt, its first
+            sample at second 0; floats are ±1, integers are full scale. None is no sound.
+        sample_rate: Of the waveform, in Hz.
+        times: Seconds at which the frames start to be shown, never falling. None spreads the frames evenly over
+            `duration_s`; without a duration or sound they are a second apart.
+        duration_s: How long the clip lasts. None is until the last of `times`, else as long as the waveform.
+        count: How many moments the clip has.
+        geometry: The size of the frames that networks see.
+        name: What to call the clip in messages and results.
+
+    Raises:
+        ClipError: The arrays are no frames, no waveform, or neither is given.
+        ArgumentError: `count` or `geometry` is of a wrong type.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class ArrayClip:
         *,
         duration_s: float | None = None,
         count: int = DEFAULT_COUNT,
-        geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+        geometry: FrameGeometry = DEFAULT_GEOMETRY,
         name: str = NAME,
     ) -> None:
         self.name = name
@@ -73,20 +79,11 @@ class ArrayClip:
         self.duration_s = _duration(name, self._times, len(self._frames), sound_s, duration_s)
         if self._times is None and len(self._frames):
             self._times = [self.duration_s * i / len(self._frames) for i in range(len(self._frames))]
-        self.moments: tuple[Moment, ...] = centred_moments(self.duration_s, count)
-        self.warnings: tuple[str, ...] = () if self._pcm is not None else ("no audio track",)
+        self.moments = centred_moments(self.duration_s, count)
+        self.has_video, self.has_audio = len(self._frames) > 0, self._pcm is not None
+        self._warnings = [] if self.has_audio else ["no audio track"]
         self._converter = FrameConverter(geometry)
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
-
-    @property
-    def has_video(self) -> bool:
-        """Whether `frames` can be asked for."""
-        return len(self._frames) > 0
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a waveform, silent or not."""
-        return self._pcm is not None
 
     @property
     def display_size(self) -> tuple[int, int] | None:
@@ -95,6 +92,11 @@ class ArrayClip:
             return None
         height, width = self._frames[0].shape[:2]
         return int(width), int(height)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found wrong with the clip so far."""
+        return tuple(self._warnings)
 
     @property
     def conversions(self) -> int:
@@ -112,10 +114,10 @@ class ArrayClip:
                 with as_clip_error(self.name, f"give {WAVEFORM}"):
                     fill_windows(buffer, self._pcm)
                 if buffer.unread:
-                    self.warnings = (*self.warnings, not_heard(len(buffer.unread), len(self.moments)))
+                    self._warnings.append(not_heard(len(buffer.unread), len(self.moments)))
             self._windows = buffer.finish()
             if buffer.not_finite:
-                self.warnings = (*self.warnings, "samples that are not finite numbers were taken for silence")
+                self._warnings.append("samples that are not finite numbers were taken for silence")
         return self._windows
 
     def work(self, indices: Sequence[int]) -> int:
@@ -126,41 +128,27 @@ class ArrayClip:
     def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
         """Convert the frames of the moments `indices`, each uint8 [crop, crop, 3], in that order.
 
-        OutOfTime if `deadline`, of `time.perf_counter`, has come before.
+        Raises OutOfTime if `deadline`, in seconds of `time.perf_counter`, has come before.
         """
         if not self.has_video:
             raise ClipError(self.name, "it has no frames", "ask for its sound only")
         if deadline is not None and time.perf_counter() > deadline:
             raise OutOfTime
-        shown = [self._frame_at(self.moments[index].time_s) for index in indices]
-        pixels = {position: self._rgb(position) for position in sorted(set(shown))}
-        return [pixels[position] for position in shown]
+        positions = [self._frame_at(self.moments[index].time_s) for index in indices]
+        pixels = {position: self._rgb(position) for position in sorted(set(positions))}
+        return [pixels[position] for position in positions]
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Return the whole frame of a moment in its own size: uint8 [H, W, 3]; it may be the caller's own array."""
         if not self.has_video:
             raise ClipError(self.name, "it has no frames", "ask for its sound only")
-        frame = np.asarray(self._frames[self._frame_at(self.moments[index].time_s)])
-        _check_frame(self.name, frame)
-        return frame
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return _checked_frame(self.name, self._frames[self._frame_at(self.moments[index].time_s)])
 
     def _frame_at(self, time_s: float) -> int:
         return max(0, bisect_right(self._times or (), time_s) - 1)
 
     def _rgb(self, position: int) -> NDArray[np.uint8]:
-        frame = np.asarray(self._frames[position])
-        _check_frame(self.name, frame)
+        frame = _checked_frame(self.name, self._frames[position])
         with as_clip_error(self.name, "give frames of uint8 [H, W, 3]"):
             return self._converter.rgb(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
 
@@ -168,7 +156,7 @@ class ArrayClip:
 def _checked_frames(
     name: str, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None
 ) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
-    """Return the frames if they are some. Of a sequence that makes them as they are asked for, only the first is."""
+    """Return the frames, checked: all arrays of a list, but of a lazy sequence only the first."""
     if frames is None:
         return ()
     if isinstance(frames, str | bytes | dict) or not (hasattr(frames, "__len__") and hasattr(frames, "__getitem__")):
@@ -178,23 +166,30 @@ def _checked_frames(
     with as_clip_error(name, f"give {FRAMES}"):
         for at in range(len(frames) if isinstance(frames, list | tuple) else min(1, len(frames))):
             if at == 0 or isinstance(frames[at], np.ndarray):
-                _check_frame(name, frames[at])
+                _checked_frame(name, frames[at])
     return frames
 
 
-def _check_frame(name: str, frame: NDArray[np.uint8]) -> None:
+def _checked_frame(name: str, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     with as_clip_error(name, f"give {FRAMES}"):
         frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise ClipError(name, f"a frame is {frame.dtype} {list(frame.shape)}", f"give {FRAMES}")
+    return frame
 
 
 def checked_pcm(name: str, waveform: NDArray[np.generic], sample_rate: int | None) -> ArrayPcm:
-    """A waveform that can be read at any sample: [samples], or [samples, channels], or torchaudio's order.
+    """Return a waveform so that it can be read at any sample.
 
-    [channels, samples] is known by its shape: no waveform has more than `MOST_CHANNELS` channels. Two sizes that both
-    may be channels are [samples, channels], unless there would be fewer samples than channels of more than 7.1: nobody
-    can tell then. ClipError for that, and for what is no waveform.
+    Args:
+        name: What to call the clip in errors.
+        waveform: [samples], [samples, channels], or [channels, samples] as torchaudio has it. The last is known by its
+            shape, for no waveform has more than `MOST_CHANNELS` channels. If both sizes may be channels, it is
+            [samples, channels], unless there would be fewer samples than channels, and more channels than 7.1.
+        sample_rate: In Hz.
+
+    Raises:
+        ClipError: It is no waveform, or the shape leaves doubt.
     """
     with as_clip_error(name, f"give {WAVEFORM}"):
         waveform = np.asarray(waveform)
@@ -220,7 +215,7 @@ def _checked_rate(name: str, rate: object) -> int:
 
 
 def _channels_last(first: int, second: int) -> bool:
-    """Whether a waveform of these sizes is [samples, channels] beyond doubt, or too short for a doubt to matter."""
+    """Return whether a waveform of these sizes is [samples, channels], or too short for a doubt to matter."""
     if second > MOST_CHANNELS:
         return False
     return first == 0 or first >= second or second <= USUAL_CHANNELS
@@ -238,12 +233,12 @@ def _checked_times(name: str, times: Sequence[float] | NDArray[np.floating] | No
     return seconds
 
 
-def _duration(name: str, times: list[float] | None, frames: int, sound_s: float, given_s: float | None) -> float:
-    """Return the clip's seconds: as given, else as long as the frames last, else as the sound does."""
-    if given_s is not None:
-        if not (isinstance(given_s, Real) and isfinite(given_s) and given_s >= 0):
-            raise ClipError(name, f"its duration is {shown(given_s)} s", "give seconds, or leave it out")
-        return float(given_s)
+def _duration(name: str, times: list[float] | None, frames: int, sound_s: float, wanted_s: float | None) -> float:
+    """Return the clip's seconds: `wanted_s`, else as long as the frames last, else as the sound does."""
+    if wanted_s is not None:
+        if not (isinstance(wanted_s, Real) and isfinite(wanted_s) and wanted_s >= 0):
+            raise ClipError(name, f"its duration is {shown(wanted_s)} s", "give seconds, or leave it out")
+        return float(wanted_s)
     if times:
         # The last frame is taken to last as long as the others do on average.
         step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0

@@ -1,14 +1,14 @@
-"""The sound of a clip in any container, decoded only around its moments (AVGN's a_t, section 3.1)."""
+"""Decodes the sound of any container around a clip's moments (AVGN's a_t, section 3.1)."""
 
 from __future__ import annotations
 
-import contextlib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 import av.error
+import av.stream
 
-from avgn_edge.media.container import Clock
+from avgn_edge.media.container import Clock, stream_at
 from avgn_edge.media.logmel import SAMPLE_RATE
 from avgn_edge.media.resample import Resampler
 
@@ -23,21 +23,28 @@ if TYPE_CHECKING:
     from avgn_edge.media.windows import WindowBuffer
 
 PREROLL_S: Final = 0.5
-"""Decoded and thrown away before a window: MP3 and Opus need what came before to sound right."""
+"""How much is decoded and thrown away before a window: MP3 and Opus need the sound before to sound right."""
 SEEK_S: Final = 5.0
-"""Reading on is cheaper than seeking across less than this, where a seek has to search."""
+"""Read on rather than seek across less than this, where there is no index."""
 INDEXED_SEEK_S: Final = 1.0
-"""The same with an index or against the clock: reading a second of AAC takes 0.4 ms, seeking in an index 0.2 ms."""
+"""The same with an index or with limited time: reading a second of AAC takes 0.4 ms, seeking in an index 0.2 ms."""
 RUN_IN_S: Final = 0.05
-"""Resampled before a window: more than the filter reaches back. What is decoded before that is thrown away."""
+"""How much is resampled before a window: more than the filter reaches back."""
 TOGETHER_S: Final = 1.0
-"""Resampled at once: about a window."""
+"""How much is resampled at once: about a window."""
 GAP_S: Final = 0.02
-"""A time stamp further than this from where the samples counted so far would put it is a gap; nearer is rounding."""
+"""A time stamp that differs more than this from the number of samples so far is a gap; less is rounding."""
 
 
 class AudioTrack:
-    """One audio stream, read once, forwards. `reopen` gives the same container again, at its start."""
+    """One audio stream, read once, forwards.
+
+    Args:
+        container: The open container.
+        stream: The stream in it.
+        reopen: Opens the same container again, at its start.
+        origin_s: The container's time at second 0 of the clip.
+    """
 
     def __init__(
         self, container: InputContainer, stream: AudioStream, reopen: Callable[[], InputContainer], origin_s: Fraction
@@ -53,18 +60,20 @@ class AudioTrack:
         self._indexed = len(stream.index_entries) > 0
         self._may_seek = True
         self.damaged = 0
+        """How many packets could not be decoded."""
         self.decoded = 0
+        """How many frames of sound were decoded."""
         _ignore_other_streams(container, stream)
 
     def fill(self, windows: WindowBuffer) -> None:
-        """Write the sound around every moment into `windows`, as long as they want any.
+        """Write the sound around every moment into `windows`, until they want no more.
 
         Raises FFmpeg's errors only where nothing can be read.
         """
         run = _Run(windows, self._origin_s)
         seek_s = INDEXED_SEEK_S if self._indexed or not windows.patient else SEEK_S
         packets = self._packets(0)
-        landing: tuple[int, int] | None = None  # where a seek came from and must not land after
+        landing: tuple[int, int] | None = None  # a seek must land after the first position, not after the second
         while (packet := next(packets, None)) is not None:
             position = self._position(packet)
             if not windows.go_on(run.position if position is None else position):
@@ -111,7 +120,7 @@ class AudioTrack:
         if target is None:
             self._container.close()
             self._container = self._reopen()
-            self._stream = self._container.streams[self._index]  # type: ignore[assignment]
+            self._stream = stream_at(self._container.streams.audio, self._index)
             _ignore_other_streams(self._container, self._stream)
         elif target > 0:
             try:
@@ -135,13 +144,13 @@ class AudioTrack:
         return round(packet.pts * self._tick_samples - self._origin_s * SAMPLE_RATE)
 
     def _length(self, packet: Packet[AudioStream]) -> int:
-        """Return the 16 kHz samples in `packet`: two seconds, more than any codec packs, where it does not say."""
+        """Return how many 16 kHz samples `packet` has, or two seconds, more than any codec packs, if unknown."""
         ticks = packet.duration or 0
         return round(ticks * self._tick_samples) if ticks > 0 else 2 * SAMPLE_RATE
 
 
 class _Run:
-    """Follows the time stamps: resamples what is continuous and near a window, leaves gaps empty."""
+    """Resamples sound that is continuous and near a window, and leaves gaps in the time stamps empty."""
 
     def __init__(self, windows: WindowBuffer, origin_s: float) -> None:
         self._windows = windows
@@ -176,22 +185,21 @@ class _Run:
             self.position += len(ready)
 
     def end(self, *, last: bool = False) -> None:
-        """Write what the resampler still holds; the next frame, unless this was the last, starts afresh."""
+        """Write the rest of the resampler's samples; the next frame, if this was not the last, begins a new run."""
         if self._resampler is not None and self._running:
             self._windows.write(self.position, self._resampler.end() if last else self._resampler.pause())
         self._running = False
 
     def _is_wanted(self, length_s: float) -> bool:
-        """Tell whether a window reaches into the next `length_s`, or begins before the filter has run in after it."""
+        """Return whether a window needs the next `length_s`, or begins so soon after it that the filter needs it."""
         start = self._windows.next_needed(self.position)
         return start is None or start <= self.position + (length_s + RUN_IN_S) * SAMPLE_RATE
 
 
 def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:
     """Let the demuxer skip the other streams, where it can, without reading them."""
-    with contextlib.suppress(ImportError, AttributeError):  # newer than the oldest PyAV we run with
-        from av.stream import Discard  # noqa: PLC0415
-
+    discard = getattr(av.stream, "Discard", None)  # not in every PyAV that we run with
+    if discard is not None:
         for stream in container.streams:
             if stream.index != wanted.index:
-                stream.discard = Discard.all
+                stream.discard = discard.all

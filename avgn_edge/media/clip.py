@@ -1,14 +1,13 @@
-"""What the runtime asks of a clip, wherever it comes from: its moments, their sound, and the frames it points at."""
+"""`Clip`: the moments of an audio-visual clip, the sound around them, and their frames on demand."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
     from types import TracebackType
 
     import numpy as np
@@ -24,7 +23,7 @@ class OutOfTime(Exception):  # noqa: N818 - not a fault: what was read until the
 
 @dataclass(frozen=True)
 class SoundLimit:
-    """What time allows of a clip's sound. Times are seconds of `time.perf_counter`."""
+    """How much time there is for a clip's sound. Times are seconds of `time.perf_counter`."""
 
     order: Sequence[int]
     """Moments, those whose sound matters most first; some sound is read whatever the time."""
@@ -33,172 +32,105 @@ class SoundLimit:
     each_s: float
     """Seconds that reading a moment's sound is expected to take, until one has been read."""
     later_s: Callable[[int], float]
-    """Seconds that what follows takes for the sound of so many moments."""
+    """Seconds that the work after reading takes, given the number of moments that were read."""
 
 
 def not_heard(count: int, moments: int) -> str:
-    """The warning that sound was left out."""
+    """Return the warning that the sound of `count` of a clip's `moments` was left out."""
     return f"out of time: the sound of {count} of {moments} moments was not read"
 
 
-class Clip(Protocol):
-    """An audio-visual clip. Not for several threads at once, but as `media.around.Interruptible` allows."""
+class Clip(ABC):
+    """An audio-visual clip, made by `open_clip` or as an `ArrayClip`, and not for several threads at once.
 
-    @property
-    def name(self) -> str:
-        """What to call the clip in messages and results."""
+    To make another kind of clip, derive from this class: set the attributes, and define `windows` and `frames`. All
+    other members have a default.
+    """
 
-    @property
-    def duration_s(self) -> float:
-        """Seconds of video, or of sound where there is no video; 0 for a single picture."""
-
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """The moments, in order of time; `time_s` is the time wanted of each."""
-
-    @property
-    def has_video(self) -> bool:
-        """Whether `frames` can be asked for."""
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a track of sound, silent or not."""
+    name: str
+    """What to call the clip in messages and results."""
+    duration_s: float
+    """Seconds of video, or of sound where there is no video; 0 for a single picture."""
+    moments: tuple[Moment, ...]
+    """The moments, in order of time; the frame of a moment is the one shown at its `time_s`."""
+    has_video: bool
+    """Whether `frames` can be asked for."""
+    has_audio: bool
+    """Whether there is a track of sound, silent or not."""
 
     @property
     def display_size(self) -> tuple[int, int] | None:
         """(width, height) of the frames turned upright, in stored pixels; None without video."""
+        return None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was not as it should be, so far: it grows as the clip is read."""
+        """What was found wrong with the clip so far: it grows as the clip is read."""
+        return ()
 
     @property
     def conversions(self) -> int:
         """How many frames have been converted to RGB."""
+        return 0
 
+    @property
+    def prefetched_s(self) -> float:
+        """Seconds of decoding in the background since `prefetch` was first called; `stop_prefetch` sets it to 0."""
+        return 0.0
+
+    @abstractmethod
     def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments and whether there is any.
+        """Return the sound around the moments.
 
-        float32 [moments, 15600], 16 kHz mono centred on each moment, zero outside the clip and in gaps;
-        bool [moments], False for digital silence and without a track. With a limit, what it leaves no time for is
-        zero and False too, and a warning says so.
+        Args:
+            limit: How much time there is. Sound that it leaves no time for is silent, and a warning says so.
+
+        Returns:
+            The windows, float32 [moments, 15600]: 16 kHz mono centred on each moment, zero outside the clip and in
+            gaps; and whether there is sound in them, bool [moments]: False for digital silence and without a track.
+        """
+
+    @abstractmethod
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Decode and convert the frames of some moments, and no others.
+
+        Args:
+            indices: The moments, in any order.
+            deadline: When to give up, in seconds of `time.perf_counter`; None is never.
+
+        Returns:
+            A frame for each index: uint8 [224, 224, 3], RGB, upright. Moments that show the same frame may share an
+            array.
+
+        Raises:
+            OutOfTime: The deadline has come, or would come before the frames are there.
         """
 
     def work(self, indices: Sequence[int]) -> int:
         """Return about how much `frames` has to do for these moments, in a unit of the clip's own."""
+        return len(indices)
 
-    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
-        """Decode and convert the frames of the moments `indices`, in that order; no others are converted.
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Say that the frames of these moments will be asked for next: they may be decoded in the background.
 
-        Each uint8 [224, 224, 3], RGB, upright. Moments that show the same frame may share an array.
-        Raises OutOfTime if that is not done by `deadline`, seconds of `time.perf_counter`.
+        They replace those of an earlier call that are not being decoded yet. Nothing is raised: a frame that cannot
+        be decoded is an error of `frames`.
         """
+        del indices
 
-    def close(self) -> None:
-        """Let go of files and decoders; asking for frames afterwards is an error."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-@runtime_checkable
-class Interruptible(Protocol):
-    """What a clip has besides that may be in `windows` in one thread while another is in `frames`."""
-
-    @property
-    def interrupt(self) -> threading.Event | None:
-        """While it is set, `frames` raises OutOfTime before its next packet. None: not such a clip after all."""
-
-
-@runtime_checkable
-class Foreseeing(Protocol):
-    """What a clip has besides that decodes, on cores that would be idle, more than it is asked for."""
+    def stop_prefetch(self) -> None:  # noqa: B027 - there is nothing to stop by default
+        """Stop decoding in the background, and drop the frames that `prefetch` brought."""
 
     def hint(self, indices: Sequence[int]) -> None:
         """Say which moments are likely to be asked for after the next call of `frames`, the likeliest first.
 
-        That call may decode some besides, and converts none of them.
+        That call may decode some of them on idle cores, and converts none of them.
         """
-
-
-class ClipAround:
-    """A `Clip` that asks another for everything."""
-
-    def __init__(self, clip: Clip) -> None:
-        self._given = clip
-
-    @property
-    def _clip(self) -> Clip:
-        return self._given
-
-    @property
-    def name(self) -> str:
-        """What to call the clip in messages and results."""
-        return self._clip.name
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds of video, or of sound where there is no video; 0 for a single picture."""
-        return self._clip.duration_s
-
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """The moments, in order of time."""
-        return self._clip.moments
-
-    @property
-    def has_video(self) -> bool:
-        """Whether `frames` can be asked for."""
-        return self._clip.has_video
-
-    @property
-    def has_audio(self) -> bool:
-        """Whether there is a track of sound, silent or not."""
-        return self._clip.has_audio
-
-    @property
-    def display_size(self) -> tuple[int, int] | None:
-        """(width, height) of the frames turned upright; None without video."""
-        return self._clip.display_size
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was not as it should be, so far."""
-        return self._clip.warnings
-
-    @property
-    def conversions(self) -> int:
-        """How many frames have been converted to RGB."""
-        return self._clip.conversions
-
-    @property
-    def interrupt(self) -> threading.Event | None:
-        """The other clip's, if it has one: see `Interruptible`."""
-        return self._clip.interrupt if isinstance(self._clip, Interruptible) else None
-
-    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments])."""
-        return self._clip.windows(limit)
-
-    def work(self, indices: Sequence[int]) -> int:
-        """Return about how much `frames` has to do for these moments."""
-        return self._clip.work(indices)
-
-    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
-        """Return the frames of these moments, each uint8 [crop, crop, 3], RGB, upright, in that order."""
-        return self._clip.frames(indices, deadline)
-
-    def hint(self, indices: Sequence[int]) -> None:
-        """Tell the other clip, if it wants to know: see `Foreseeing`."""
-        if isinstance(self._clip, Foreseeing):
-            self._clip.hint(indices)
+        del indices
 
     def close(self) -> None:
-        """Close the other clip."""
-        self._clip.close()
+        """Close files and decoders; asking for frames afterwards is an error."""
+        self.stop_prefetch()
 
     def __enter__(self) -> Self:
         return self
@@ -207,3 +139,47 @@ class ClipAround:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class ClipWrapper(Clip):
+    """A clip that asks another one for its sound and frames; nothing is decoded in the background.
+
+    The other clip need not derive from `Clip`: it is enough that it has the members of `Clip` without prefetching and
+    hints.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self.name, self.duration_s, self.moments = clip.name, clip.duration_s, clip.moments
+        self.has_video, self.has_audio = clip.has_video, clip.has_audio
+
+    @property
+    def display_size(self) -> tuple[int, int] | None:
+        """(width, height) of the other clip's frames."""
+        return self._clip.display_size
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The other clip's warnings."""
+        return self._clip.warnings
+
+    @property
+    def conversions(self) -> int:
+        """How many frames the other clip has converted."""
+        return self._clip.conversions
+
+    def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the other clip's windows."""
+        return self._clip.windows(limit)
+
+    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
+        """Return the other clip's frames."""
+        return self._clip.frames(indices, deadline)
+
+    def work(self, indices: Sequence[int]) -> int:
+        """Return about how much the other clip has to do."""
+        return self._clip.work(indices)
+
+    def close(self) -> None:
+        """Close the other clip."""
+        self._clip.close()

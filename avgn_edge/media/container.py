@@ -1,4 +1,4 @@
-"""What a container says: which streams are played, how long they last, the times of packets. Nothing is decoded."""
+"""What a container says without decoding: which streams are played, how long they last, the times of packets."""
 
 from __future__ import annotations
 
@@ -15,23 +15,60 @@ import av.error
 from av.stream import Disposition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
     AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
-    from collections.abc import Callable
 
-    import av
-    from av.packet import Packet
-    from av.stream import Stream
+
+VIDEO: Final = frozenset(
+    (
+        *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    )
+)
+AUDIO: Final = frozenset(
+    (
+        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2"),
+        *(".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma"),
+    )
+)
+MEDIA: Final = VIDEO | AUDIO
+_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
+HEADERLESS_FORMATS: Final = frozenset({"aac", "ac3", "eac3", "dts", "h264", "hevc", "mpegvideo", "m4v", "vvc", "obu"})
+"""Raw streams, whose duration FFmpeg guesses from the bit rate."""
+LONGEST_S: Final = 1_000 * 3_600.0
+"""Longer durations in headers are not believed."""
+TIMED_FORMATS: Final = frozenset({"mpegts", "mpeg"})
+"""Formats without an index, whose packets carry times, which begin again with a second recording."""
+SAMPLES: Final = 12
+"""At how many places of the file a time is read: half a millisecond each."""
+HALVINGS: Final = 6
+BACK_S: Final = 1.0
+"""Times that fall by less than this are the order of B-frames, or jitter."""
+PACKETS: Final = 2_000
+"""How many packets are read in search of one with a time."""
+_PAGE: Final = b"OggS\0"
+_FIRST_PAGE: Final = b"OggS\0\x02"
+_BLOCK: Final = 2**20
+# The headers of IDR pictures, by start code and NAL type: no frame before them is needed or shown later.
+_CLEAN_START: Final = {
+    "h264": re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]"),
+    "hevc": re.compile(rb"\x00\x00\x01[\x26\x28]"),
+}
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Time of one stream; second 0 of the clip is tick `origin`, a fraction where streams differ in time base."""
+    """Converts between ticks of a stream and seconds of the clip.
+
+    Second 0 is tick `origin`: a fraction where the stream that begins the clip has another time base.
+    """
 
     time_base: Fraction
     origin: Fraction = Fraction(0)
@@ -55,37 +92,24 @@ class Clock:
         return (1_000_000 * upper + lower) // (1_000_000 * lower)
 
     def span(self, seconds: float) -> int:
-        """Return how many ticks `seconds` last, at least one."""
+        """Return how many ticks `seconds` last: at least one."""
         return max(1, floor(Fraction(seconds) / self.time_base))
 
 
-VIDEO: Final = frozenset(
-    (
-        *(".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    )
-)
-AUDIO: Final = frozenset(
-    (
-        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2"),
-        *(".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma"),
-    )
-)
-MEDIA: Final = VIDEO | AUDIO
-
-
-_PICTURE = Disposition.attached_pic | Disposition.timed_thumbnails
-
-
 def moving_pictures(container: InputContainer) -> list[VideoStream]:
-    """Return the streams of video that are no pictures of a cover or a chapter."""
+    """Return the streams of video, without pictures of covers and chapters."""
     return [stream for stream in container.streams.video if not stream.disposition & _PICTURE]
+
+
+def stream_at(streams: Iterable[AnyStream], index: int) -> AnyStream:
+    """Return the one of `streams` with this index in its container."""
+    return next(stream for stream in streams if stream.index == index)
 
 
 def preferred(
     container: InputContainer, kind: Literal["video", "audio"], streams: Sequence[AnyStream]
 ) -> AnyStream | None:
-    """Return the one of `streams`, all of a kind, that players would play; None where there is none."""
+    """Return the one of `streams`, all of one kind, that players would play; None where there is none."""
     best = container.streams.best(kind)
     for stream in streams:
         if best is not None and stream.index == best.index:
@@ -94,15 +118,9 @@ def preferred(
 
 
 def best_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
-    """Return the video and the sound that players would play; a cover is no video."""
+    """Return the video and the sound that players would play, each None where there is none."""
     video = preferred(container, "video", moving_pictures(container))
     return video, preferred(container, "audio", container.streams.audio)
-
-
-HEADERLESS_FORMATS: Final = frozenset({"aac", "ac3", "eac3", "dts", "h264", "hevc", "mpegvideo", "m4v", "vvc", "obu"})
-"""Raw streams: what FFmpeg gives as their duration is guessed from the bit rate."""
-LONGEST_S: Final = 1_000 * 3_600.0
-"""A header that claims more than this is not believed."""
 
 
 def stream_duration_s(
@@ -111,9 +129,13 @@ def stream_duration_s(
     origin_s: Fraction,
     reopen: Callable[[], InputContainer],
 ) -> float:
-    """Return how long `stream` lasts, in seconds from `origin_s`. `container` stays where it is.
+    """Return how long a stream lasts, in seconds from `origin_s`.
 
-    `reopen` gives the same container again, to be read to its end where its header does not tell.
+    Args:
+        container: Where the stream is; its position does not change.
+        stream: The stream.
+        origin_s: Where the clip begins, in the container's time.
+        reopen: Opens the container again, to read it to its end where its header does not tell.
     """
     seconds = None
     if not HEADERLESS_FORMATS & set(container.format.name.split(",")):
@@ -138,7 +160,7 @@ def _from_header(container: InputContainer, stream: VideoStream | AudioStream, o
 
 
 def _from_tag(text: str) -> float | None:
-    """Read Matroska's "00:01:02.500000000": where a track ends, which may be earlier than the whole file does."""
+    """Read Matroska's "00:01:02.500000000", where a track ends, possibly earlier than the whole file."""
     try:
         hours, minutes, seconds = text.split(":")
         return int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
@@ -147,7 +169,7 @@ def _from_tag(text: str) -> float | None:
 
 
 def _from_packets(container: InputContainer, stream: Stream, origin_s: Fraction) -> float:
-    """Read every packet: the latest end, or their number over the frame rate where they carry no times."""
+    """Return the latest end of all packets, or their number over the frame rate where they carry no times."""
     time_base = stream.time_base or Fraction(1, 1_000_000)
     last_tick: int | None = None
     packets = 0
@@ -163,25 +185,15 @@ def _from_packets(container: InputContainer, stream: Stream, origin_s: Fraction)
     return float(packets / rate)
 
 
-TIMED_FORMATS: Final = frozenset({"mpegts", "mpeg"})
-"""Formats without an index, whose packets say where in time they belong: those of a second recording begin again."""
-SAMPLES: Final = 12
-"""Places of the file at which a time is read: half a millisecond each."""
-HALVINGS: Final = 6
-BACK_S: Final = 1.0
-"""Times that fall by less are the order of B-frames, or jitter."""
-PACKETS: Final = 2_000
-"""Packets that are read in search of one with a time."""
-_PAGE: Final = b"OggS\0"
-_FIRST_PAGE: Final = b"OggS\0\x02"
-_BLOCK: Final = 2**20
-
-
 def times_begin_again(container: InputContainer, number: int, size: int) -> float | None:
-    """Return after which share of the file, about, the times of stream `number` begin again; None where they rise.
+    """Return after about which share of a file its times begin again; None where they rise.
 
-    `size` is the file's, in bytes. A recording shorter than a `SAMPLES`th of the file may not be noticed. Reads
-    anywhere in `container`, which is of one of the `TIMED_FORMATS`.
+    A recording shorter than a `SAMPLES`th of the file may not be noticed.
+
+    Args:
+        container: The file, in one of the `TIMED_FORMATS`; its position is anywhere afterwards.
+        number: The index of the stream whose times are read.
+        size: The file's size in bytes.
     """
     latest_s = float("-inf")
     with contextlib.suppress(av.error.FFmpegError):
@@ -208,9 +220,9 @@ def _time_s(container: InputContainer, number: int, position: int) -> float:
 
 
 def next_link(file: BinaryIO, size: int) -> float | None:
-    """Return after which share of an Ogg file, of `size` bytes, a second link of its chain begins; None without one."""
+    """Return after which share of an Ogg file of `size` bytes a second link of its chain begins; None without one."""
     position = 0
-    while (header := _header(file, position))[:6] == _FIRST_PAGE:  # one for each stream of the first link
+    while (header := _page_header(file, position))[:6] == _FIRST_PAGE:  # one for each stream of the first link
         position += len(header) + sum(header[27:])
     file.seek(position)
     rest = b""
@@ -223,25 +235,19 @@ def next_link(file: BinaryIO, size: int) -> float | None:
     return None
 
 
-def _header(file: BinaryIO, position: int) -> bytes:
-    """Return the header of the page at `position`: 27 bytes, and one for the length of each of its segments."""
+def _page_header(file: BinaryIO, position: int) -> bytes:
+    """Return the header of the page at `position`: 27 bytes, and the lengths of its segments, a byte each."""
     file.seek(position)
     fixed = file.read(27)
     return fixed + (file.read(fixed[26]) if fixed.startswith(_PAGE) and len(fixed) == 27 else b"")
 
 
-# The headers of pictures that nothing before them is needed for, nor shown after them: IDR, by start code and NAL type.
-_CLEAN_START: Final = {
-    "h264": re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]"),
-    "hevc": re.compile(rb"\x00\x00\x01[\x26\x28]"),
-}
-
-
 class OutputOrder:
-    """Gives the frames of one stream their times: a decoder delivers in the order of time, one frame a packet.
+    """Gives the frames of H.264 and HEVC in AVI their times, which that container does not have.
 
-    What FFmpeg makes up as the packets' pts counts them in the order of decoding, which is off by as many frames as are
-    reordered. The packets' dts, taken in the order in which frames come out, are right from a clean start on.
+    FFmpeg makes up a pts that counts packets in the order of decoding, which is wrong where frames are reordered. A
+    decoder delivers frames in the order of time, one for each packet, so that the packets' dts, given to the frames in
+    that order, are right from the first IDR picture on.
     """
 
     def __init__(self, codec: str) -> None:
@@ -252,33 +258,33 @@ class OutputOrder:
 
     @classmethod
     def needed(cls, container: InputContainer, stream: VideoStream) -> OutputOrder | None:
-        """Return what gives `stream` its times; None where the container does, or nobody can."""
+        """Return an `OutputOrder` for `stream`; None where the container has times, or the codec is another."""
         codec = stream.codec_context.name
         return cls(codec) if container.format.name == "avi" and codec in _CLEAN_START else None
 
     def begin(self) -> None:
-        """Forget what was fed: another place of the file follows."""
+        """Forget all packets, because another place of the file follows."""
         self._waiting.clear()
         self._clean.clear()
         self._begun = False
 
     def feed(self, packet: Packet[Any], *, at_start: bool) -> bool:
-        """Note the next packet, before it is decoded; False where decoding cannot begin with it."""
+        """Note the next packet before it is decoded; return False where decoding cannot begin with it."""
         clean = self._clean_start.search(bytes(packet)) is not None
         self._begun = self._begun or clean or at_start
         if not self._begun or packet.dts is None:
-            return self._begun  # without dts: the last of all, which is empty
-        packet.pts = packet.dts  # comes out with its frame, and tells which one that is
+            return self._begun  # the last packet, which is empty, has no dts
+        packet.pts = packet.dts  # the decoder hands it on to the packet's frame
         self._waiting.append(packet.dts)
         if clean:
             self._clean.append(packet.dts)
         return True
 
     def place(self, frame: av.VideoFrame) -> None:
-        """Give the next frame that came out its time."""
+        """Set the time of the next frame that the decoder has delivered."""
         own = frame.pts
         if own is not None and own in self._clean:
-            # Whatever was lost before it, this one is shown when it is decoded.
+            # An IDR picture is shown when it is decoded, even if frames before it were lost.
             while self._clean and self._clean[0] <= own:
                 self._clean.popleft()
             while self._waiting and self._waiting[0] < own:

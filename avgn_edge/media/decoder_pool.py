@@ -1,6 +1,6 @@
-"""Frames wanted at once, decoded side by side: a decoder on each core, groups of pictures shared out between them.
+"""Several decoders of one video, which decode groups of pictures side by side, one on each core.
 
-Key frames are mostly one slice, which one core decodes however many there are; two decoders use two.
+One decoder is not enough: a key frame is mostly a single slice, which one core decodes however many there are.
 """
 
 from __future__ import annotations
@@ -14,47 +14,55 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from avgn_edge.media.frame_index import Span
-from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.frames import FrameConverter, FrameGeometry, Pixels
 from avgn_edge.media.source import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import av
-    import numpy as np
-    from numpy.typing import NDArray
 
     from avgn_edge.media.moments import Moment
     from avgn_edge.media.video import Threads, VideoTrack
 
 MOST_DECODERS: Final = 4
-"""Each holds up to 16 pictures and its file open: at 3840 × 2160 some 200 MB."""
+"""Each keeps its file open and up to 16 pictures: at 3840 × 2160 some 200 MB."""
 LARGEST_SHARED: Final = 4096 * 2304 // 1_000
-"""Kilopixels. Of larger frames one decoder alone takes much memory: 800 MB at 7680 × 4320."""
+"""Kilopixels. Larger frames have a single decoder, which takes much memory: 800 MB at 7680 × 4320."""
 LONG_RUN_FRAMES: Final = 12
-"""Where a frame takes a run of more than this on average, decoders use threads across frames, else inside them."""
+"""Where more frames than this must be decoded for each that is wanted, decoders use threads across frames, else inside
+them."""
 WORTH_A_DECODER: Final = 20_000
-"""Work that is shared out: some 13 ms on one core. Another decoder takes 1 ms to open, in a file of half an hour 8."""
+"""The least work that is shared out: some 13 ms on one core. Opening another decoder takes 1 ms, or 8 in a file of half
+an hour."""
 MOST_KEPT_BYTES: Final = 64 * 2**20
-"""Of decoded pictures that were not asked for yet: sixteen of 1920 × 1080, five of 3840 × 2160."""
+"""Of decoded frames that were not asked for yet: sixteen of 1920 × 1080, five of 3840 × 2160."""
 FEW: Final = 32
-"""Frames that may be asked for. Of more, as of a whole film, most never are, and those on the way are not kept."""
+"""Where more frames may be asked for than this, as in a whole film, most never are: those on the way are not kept."""
 
 
 class FrameRequest(NamedTuple):
-    """A frame that is wanted, and whether nothing after it in its group of pictures ever will be."""
+    """A frame to decode."""
 
     time_s: float
     alone: bool
+    """Whether no later frame of the same group of pictures can be asked for."""
     before: tuple[float, ...] = ()
-    """What may be asked for later of the same group, since the shot before: frames that may lie on the way."""
+    """Frames that may be asked for later and may lie on the way, since the request before in the same group."""
     likely: bool = False
-    """Not asked for yet: decoded, and not converted."""
+    """Whether it was not asked for yet: it is decoded, and not converted."""
 
 
 class DecoderPool:
-    """The decoders of one video, opened by `another` as they are needed. Times are seconds of the file."""
+    """The decoders of one video. Times are seconds of the file.
+
+    Args:
+        first: The track that is open.
+        another: Opens the same video again, as often as more decoders are needed.
+        geometry: The size of the frames that networks see.
+        decoders: How many decoders there may be.
+    """
 
     def __init__(
         self, first: VideoTrack, another: Callable[[], VideoTrack], geometry: FrameGeometry, decoders: int
@@ -65,11 +73,12 @@ class DecoderPool:
         self._most = decoders if first.kilopixels <= LARGEST_SHARED else 1
         self._threads: Threads | None = None
         self._wanted_s: list[float] = []
-        self._kept = _Kept()
+        self._kept: dict[float, av.VideoFrame] = {}
+        """Frames that were decoded on the way to others and may be asked for, by time."""
 
     @property
     def first(self) -> VideoTrack:
-        """The track that is open from the beginning; the only one that a deadline lets decode."""
+        """The track that is open from the beginning."""
         return self._decoders[0].track
 
     @property
@@ -81,11 +90,6 @@ class DecoderPool:
     def conversions(self) -> int:
         """How many frames have been converted to RGB."""
         return sum(decoder.converter.conversions for decoder in self._decoders)
-
-    @property
-    def decoder(self) -> str:
-        """The codec's name, and the device in brackets where one decodes."""
-        return self.first.decoder
 
     @property
     def decoded(self) -> int:
@@ -115,12 +119,12 @@ class DecoderPool:
         return next((end_s for end_s in ends if end_s is not None), None)
 
     def cheaper(self, moment: Moment, reach: float) -> float:
-        """Return the time in the middle share `reach` of the moment's bin whose frame is decoded soonest."""
-        found = self.first.cheapest(Span.of(moment, reach)) if reach > 0 else None
-        return moment.time_s if found is None else found
+        """Return the time whose frame is decoded soonest, within the middle share `reach` of the moment's bin."""
+        time_s = self.first.cheapest(Span.of(moment, reach)) if reach > 0 else None
+        return moment.time_s if time_s is None else time_s
 
     def expect(self, times_s: Iterable[float]) -> None:
-        """Say which frames may be asked for: what serves none of them is not decoded."""
+        """Say at which times frames may be asked for: what none of these needs is not decoded."""
         self._wanted_s = sorted(set(times_s))
 
     def work(self, times_s: Sequence[float]) -> int:
@@ -134,33 +138,46 @@ class DecoderPool:
 
     def frames(
         self, times_s: Sequence[float], deadline: float | None, likely_s: Sequence[float] = ()
-    ) -> dict[float, NDArray[np.uint8] | None]:
-        """Decode and convert the frames at `times_s`, never falling: uint8 [crop, crop, 3], None if nothing decodes.
+    ) -> dict[float, Pixels | None]:
+        """Decode and convert frames.
 
-        With a deadline, of `time.perf_counter`, one decoder works: `work` foretells what one takes. OutOfTime if that
-        will not do. Without, decoders that would be idle decode the first of those that are likely to be asked for
-        next, and keep them.
+        Args:
+            times_s: Which ones, in rising order.
+            deadline: When to give up, in seconds of `time.perf_counter`. With a deadline only one decoder works, for
+                `work` estimates what one takes.
+            likely_s: Which ones are likely to be asked for next: without a deadline, decoders that would be idle
+                decode the first of them and keep them.
+
+        Returns:
+            The frames by time: uint8 [crop, crop, 3], or None if nothing decodes.
+
+        Raises:
+            OutOfTime: The frames cannot be there by the deadline.
         """
         self._choose_threads()
-        found: dict[float, NDArray[np.uint8] | None] = dict(self._decoders[0].converted(self._kept.of(times_s)))
-        shots = self._shots([time_s for time_s in dict.fromkeys(times_s) if time_s not in found])
-        if len(shots) > 1 and self.first.index.doubtful and not self.decoded:
-            # One frame tells whether it is worth sharing out what follows, which may all depend on what comes before.
-            self._decoders[0].read(shots[:1], found, deadline, self._kept)
-            shots = self._shots([shot.time_s for shot in shots[1:]])
-        groups = [list(group) for _, group in groupby(shots, key=lambda shot: self.first.key_s(shot.time_s))]
+        times_s = list(dict.fromkeys(times_s))
+        pixels: dict[float, Pixels | None] = {
+            time_s: self._decoders[0].converter.rgb(self._kept[time_s]) for time_s in times_s if time_s in self._kept
+        }
+        requests = self._requests([time_s for time_s in times_s if time_s not in pixels])
+        if len(requests) > 1 and self.first.index.doubtful and not self.decoded:
+            # One frame tells whether sharing is worth it: each frame may depend on the one before.
+            self._decoders[0].read(requests[:1], pixels, deadline, self._kept)
+            requests = self._requests([request.time_s for request in requests[1:]])
+        groups = [list(group) for _, group in groupby(requests, key=lambda request: self.first.key_s(request.time_s))]
         likely = self._likely(likely_s, groups) if deadline is None else []
         count = min(self._most, len(groups) + len(likely)) if deadline is None else 1
-        if count > 1 and self.work([*times_s, *(shot.time_s for shot in likely)]) > WORTH_A_DECODER:
-            # The longest first: the less is left to the last one at work while the others have nothing to do.
-            groups.sort(key=lambda group: self.first.work([shot.time_s for shot in group]), reverse=True)
-            self._share(deque([*groups, *([shot] for shot in likely)]), count, found)
-        elif shots:
-            # The one that stands nearest goes on.
-            decoder = min(self._decoders, key=lambda decoder: decoder.track.work([shots[0].time_s]))
-            decoder.read(shots, found, deadline, self._kept)
-        self._kept.drop(times_s)
-        return found
+        if count > 1 and self.work([*times_s, *(request.time_s for request in likely)]) > WORTH_A_DECODER:
+            # The longest first, so that no decoder is left with a long one while the others have nothing to do.
+            groups.sort(key=lambda group: self.first.work([request.time_s for request in group]), reverse=True)
+            self._share(deque([*groups, *([request] for request in likely)]), count, pixels)
+        elif requests:
+            # The decoder that is nearest.
+            decoder = min(self._decoders, key=lambda decoder: decoder.track.work([requests[0].time_s]))
+            decoder.read(requests, pixels, deadline, self._kept)
+        for time_s in times_s:
+            self._kept.pop(time_s, None)
+        return pixels
 
     def close(self) -> None:
         """Close all decoders."""
@@ -168,33 +185,31 @@ class DecoderPool:
         for decoder in self._decoders:
             decoder.track.close()
 
-    def _shots(self, times_s: Sequence[float]) -> list[FrameRequest]:
-        shots: list[FrameRequest] = []
-        asked = set(times_s)
+    def _requests(self, times_s: Sequence[float]) -> list[FrameRequest]:
+        requests: list[FrameRequest] = []
+        asked_for = set(times_s)
         for time_s in times_s:
-            after_s = max(shots[-1].time_s if shots else 0.0, self.first.key_s(time_s))
+            after_s = max(requests[-1].time_s if requests else 0.0, self.first.key_s(time_s))
             first, last = (bisect_left(self._wanted_s, end_s) for end_s in (after_s, time_s))
             between = self._wanted_s[first:last] if len(self._wanted_s) <= FEW else []
-            before = tuple(one for one in between if one not in asked and one not in self._kept)
-            shots.append(FrameRequest(time_s, self._is_alone(time_s), before))
-        return shots
+            before = tuple(one for one in between if one not in asked_for and one not in self._kept)
+            requests.append(FrameRequest(time_s, self._is_alone(time_s), before))
+        return requests
 
     def _likely(self, times_s: Sequence[float], groups: Sequence[Sequence[FrameRequest]]) -> list[FrameRequest]:
-        """Return the first of `times_s` in other groups of pictures than `groups`: one for each decoder to spare."""
+        """Return the first of `times_s` that are in other groups of pictures, one for each decoder to spare."""
         taken = {self.first.key_s(group[0].time_s) for group in groups}
         spare = self._most - len(groups) if groups else 0
-        found: list[FrameRequest] = []
+        likely: list[FrameRequest] = []
         for time_s in times_s:
             key_s = self.first.key_s(time_s)
-            if len(found) < spare and key_s not in taken and time_s not in self._kept:
+            if len(likely) < spare and key_s not in taken and time_s not in self._kept:
                 taken.add(key_s)
-                found.append(FrameRequest(time_s, self._is_alone(time_s), likely=True))
-        return found
+                likely.append(FrameRequest(time_s, self._is_alone(time_s), likely=True))
+        return likely
 
-    def _share(
-        self, groups: deque[list[FrameRequest]], count: int, found: dict[float, NDArray[np.uint8] | None]
-    ) -> None:
-        """Let `count` decoders take the next group of pictures each, as long as there are any."""
+    def _share(self, groups: deque[list[FrameRequest]], count: int, pixels: dict[float, Pixels | None]) -> None:
+        """Let each of `count` decoders take the next group of pictures, until none is left."""
 
         def decode(decoder: _Decoder | None) -> None:
             try:
@@ -202,8 +217,8 @@ class DecoderPool:
             except LIBRARY_ERRORS:
                 return  # no more files or memory: the others do it all
             try:
-                while (shots := _next(groups)) is not None:
-                    decoder.read(shots, found, None, self._kept)
+                while (requests := _next(groups)) is not None:
+                    decoder.read(requests, pixels, None, self._kept)
             except BaseException:
                 groups.clear()
                 raise
@@ -224,7 +239,7 @@ class DecoderPool:
         return decoder
 
     def _choose_threads(self) -> None:
-        """Choose, before anything is decoded, by how much there is to decode for a frame."""
+        """Choose the kind of threads, before anything is decoded, by how many frames are decoded for each wanted."""
         if self._threads is not None:
             return
         groups = groupby(self._wanted_s, key=self.first.key_s)
@@ -238,80 +253,54 @@ class DecoderPool:
 
 
 def _next(groups: deque[list[FrameRequest]]) -> list[FrameRequest] | None:
-    """Take the next group, which another thread may have done since one looked."""
+    """Take the next group; None where other threads have taken all."""
     try:
         return groups.popleft()
     except IndexError:
         return None
 
 
-class _Kept:
-    """Pictures that were decoded on the way to others and may be asked for: as long as there is room."""
-
-    def __init__(self) -> None:
-        self._frames: dict[float, av.VideoFrame] = {}
-
-    def __contains__(self, time_s: float) -> bool:
-        return time_s in self._frames
-
-    def add(self, time_s: float, frame: av.VideoFrame | None) -> None:
-        """Keep a frame if there is room for as many of its size, and one more."""
-        if frame is not None and (len(self._frames) + 1) * frame.width * frame.height * 3 // 2 <= MOST_KEPT_BYTES:
-            self._frames[time_s] = frame
-
-    def of(self, times_s: Iterable[float]) -> dict[float, av.VideoFrame]:
-        """Return those of these times."""
-        return {time_s: self._frames[time_s] for time_s in times_s if time_s in self._frames}
-
-    def drop(self, times_s: Iterable[float]) -> None:
-        """Keep those of these times no longer."""
-        for time_s in times_s:
-            self._frames.pop(time_s, None)
-
-    def clear(self) -> None:
-        """Keep none."""
-        self._frames.clear()
-
-
 class _Decoder:
-    """A track and what converts its frames: for one thread at a time."""
+    """A track and the converter of its frames, for one thread at a time."""
 
     def __init__(self, track: VideoTrack, geometry: FrameGeometry) -> None:
         self.track = track
         self.converter = FrameConverter(geometry)
         self._conversion_s = 0.0  # what the latest one took
 
-    def converted(self, frames: Mapping[float, av.VideoFrame]) -> dict[float, NDArray[np.uint8]]:
-        """Convert frames that are decoded already."""
-        return {time_s: self.converter.rgb(frame) for time_s, frame in frames.items()}
-
     def read(
         self,
-        shots: Sequence[FrameRequest],
-        found: dict[float, NDArray[np.uint8] | None],
+        requests: Sequence[FrameRequest],
+        pixels: dict[float, Pixels | None],
         deadline: float | None,
-        kept: _Kept,
+        kept: dict[float, av.VideoFrame],
     ) -> None:
-        """Put the pixels of `shots` into `found`: those of the same frame are the same array.
+        """Put the frames of `requests` into `pixels`; times that show the same frame share an array.
 
-        What may be asked for later and lies on the way is put into `kept`, decoded and not converted.
+        Frames on the way that may be asked for later go into `kept`: decoded, not converted.
         """
         shown: int | None = None
-        pixels: NDArray[np.uint8] | None = None
-        for time_s, alone, before, likely in shots:
+        latest: Pixels | None = None
+        for time_s, alone, before, likely in requests:
             if likely:
-                with contextlib.suppress(*LIBRARY_ERRORS):  # who asks for it will meet them
-                    kept.add(time_s, self.track.frame_at(time_s, alone=alone))
+                with contextlib.suppress(*LIBRARY_ERRORS):  # `frames` will raise them if it is asked for
+                    _keep(kept, time_s, self.track.frame_at(time_s, alone=alone))
                 continue
             due = None if deadline is None else deadline - self._conversion_s
             for other_s in before:
                 if self.track.on_the_way(other_s, time_s):
-                    kept.add(other_s, self.track.frame_at(other_s, due))
+                    _keep(kept, other_s, self.track.frame_at(other_s, due))
             frame = self.track.frame_at(time_s, due, alone=alone)
             if frame is None:
-                pixels = None
-            elif pixels is None or frame.pts != shown:
+                latest = None
+            elif latest is None or frame.pts != shown:
                 started = time.perf_counter()
-                shown, pixels = frame.pts, self.converter.rgb(frame)
+                shown, latest = frame.pts, self.converter.rgb(frame)
                 self._conversion_s = time.perf_counter() - started
-            found[time_s] = pixels
+            pixels[time_s] = latest
+
+
+def _keep(kept: dict[float, av.VideoFrame], time_s: float, frame: av.VideoFrame | None) -> None:
+    """Put a frame into `kept` if there is room for as many of its size, and one more."""
+    if frame is not None and (len(kept) + 1) * frame.width * frame.height * 3 // 2 <= MOST_KEPT_BYTES:
+        kept[time_s] = frame

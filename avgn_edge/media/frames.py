@@ -1,4 +1,4 @@
-"""From a decoded frame to the pixels the networks see: upright, 256 × 256, the middle 224 (AVGN, section 4.1)."""
+"""Turns decoded frames into what networks see: upright, 256 × 256, the middle 224 (AVGN, section 4.1)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,31 @@ from avgn_edge._base.errors import ArgumentError
 from avgn_edge.media.source import LIBRARY_ERRORS
 
 if TYPE_CHECKING:
-    import av
     from av.packet import Packet
     from av.video.stream import VideoStream
 
 
 _EXIF_CODECS: Final = frozenset({"mjpeg", "png", "webp"})
 _EXIF_BYTES: Final = 2**16
-"""EXIF begins within this, if there is any."""
+"""How much of a picture is searched for EXIF."""
 _EXIF_ORIENTATION: Final = 0x0112
 _MATRIX_AT: Final = 44
 """Bytes from the name of MP4's "tkhd" box, version 0, to its matrix of nine big-endian int32."""
+Pixels = NDArray[np.uint8]
+"""A picture: [height, width, 3], RGB."""
+Box = tuple[float, float, float, float]
+"""x, y of the top-left corner, width, height."""
+# Numbers of libavutil's AVColorSpace that swscale has too: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020.
+_KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
+_BT709, _BT601 = 1, 5
+_HD_WIDTH, _HD_HEIGHT = 1_280, 720
+# Accurate rounding, which changes a pixel by a level or two, is missing before PyAV 18.
+_INTERPOLATION: Final = Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", Interpolation.BILINEAR)
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a stored picture is turned for display: transposed first, then mirrored."""
+    """How a stored picture is displayed: transposed first, then mirrored."""
 
     transpose: bool = False
     mirror_x: bool = False
@@ -41,10 +50,9 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
-        """Return what `MirrorImage` noted on `frame`, else its rotation to the nearest quarter turn."""
-        noted = frame.opaque
-        if isinstance(noted, cls):
-            return noted
+        """Return the orientation that `MirrorImage` set, else the frame's rotation to the nearest quarter turn."""
+        if isinstance(frame.opaque, cls):
+            return frame.opaque
         try:
             turns = round(frame.rotation / 90)  # counterclockwise
         except (ValueError, OverflowError):
@@ -53,7 +61,7 @@ class Orientation:
 
     @classmethod
     def from_matrix(cls, a: int, b: int, c: int, d: int) -> Orientation:
-        """Return what is nearest to a display matrix that shows the stored (x, y) at (a·x + c·y, b·x + d·y)."""
+        """Return the orientation nearest to a matrix that displays the stored (x, y) at (a·x + c·y, b·x + d·y)."""
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
@@ -87,24 +95,28 @@ _EXIF_MIRRORED: Final = {
 
 
 class MirrorImage:
-    """Notes on the frames of a stream that it is shown as a mirror image, where its container or `first` says so."""
+    """Marks the frames of a stream that is displayed as a mirror image, which a frame's rotation cannot say.
+
+    The container says so, or the EXIF in the first packet.
+    """
 
     def __init__(self, stream: VideoStream, first: Packet[VideoStream] | None = None) -> None:
-        found = [_container_orientation(stream)]
+        orientations = [_container_orientation(stream)]
         if first is not None and stream.codec_context.name in _EXIF_CODECS:
-            found.append(_EXIF_MIRRORED.get(_exif_orientation(bytes(first)[:_EXIF_BYTES])))
-        self._orientation = next((one for one in found if one is not None and one.mirrored), None)
+            orientations.append(_EXIF_MIRRORED.get(_exif_orientation(bytes(first)[:_EXIF_BYTES])))
+        self._orientation = next((one for one in orientations if one is not None and one.mirrored), None)
 
     def note(self, frame: av.VideoFrame) -> None:
-        """Let `Orientation.of` know of `frame` what its rotation does not tell."""
+        """Store the orientation in `frame`, for `Orientation.of`."""
         if self._orientation is not None:
             frame.opaque = replace(self._orientation)  # a copy each: PyAV lets go of an object with its first frame
 
 
 def _container_orientation(stream: VideoStream) -> Orientation | None:
-    """Read the display matrix that the container gives for `stream`; None without one that can be read.
+    """Return the orientation in the container's display matrix for `stream`; None without one that can be read.
 
-    PyAV has no other way to it than the header of an MP4 file with the same stream: half a millisecond.
+    PyAV gives no access to it: it is read from the header of an MP4 file made with the same stream, in half a
+    millisecond.
     """
     if not {"mov", "matroska"} & set(stream.container.format.name.split(",")):
         return None
@@ -138,20 +150,14 @@ def _exif_orientation(picture: bytes) -> int:
     return 1
 
 
-Box = tuple[float, float, float, float]
-"""x, y of the top-left corner, width, height."""
-
-# libavutil's AVColorSpace numbers that are also swscale's: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020.
-_KNOWN_COLOUR_SPACES: Final = frozenset({1, 4, 5, 6, 7, 9})
-_BT709, _BT601 = 1, 5
-_HD_WIDTH, _HD_HEIGHT = 1_280, 720
-# PyAV before 18 cannot ask for accurate rounding, which moves a pixel by a level or two.
-_INTERPOLATION: Final = Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", Interpolation.BILINEAR)
-
-
 @dataclass(frozen=True)
 class FrameGeometry:
-    """How a displayed frame becomes a network's input: squeezed to `resize` pixels square, then the middle `crop`."""
+    """How a displayed frame becomes a network's input: squeezed to a square, of which the middle is cut out.
+
+    Args:
+        resize: The side of the square in pixels.
+        crop: The side of the middle in pixels.
+    """
 
     resize: int = 256
     crop: int = 224
@@ -164,7 +170,7 @@ class FrameGeometry:
 
     @property
     def offset(self) -> int:
-        """Pixels cut off at the left and at the top of the resized frame."""
+        """How many pixels are cut off at the left and at the top of the resized frame."""
         return (self.resize - self.crop) // 2
 
     def to_source(self, box: Box, display_size: tuple[int, int]) -> Box:
@@ -174,8 +180,11 @@ class FrameGeometry:
         return (x + self.offset) * across, (y + self.offset) * down, width * across, height * down
 
 
+DEFAULT_GEOMETRY: Final = FrameGeometry()
+
+
 class FrameConverter:
-    """Converts decoded frames and counts how many: the swscale context is kept between frames of one kind."""
+    """Converts decoded frames and counts them; it keeps swscale's context for frames of the same kind."""
 
     def __init__(self, geometry: FrameGeometry) -> None:
         self.conversions = 0
@@ -185,8 +194,12 @@ class FrameConverter:
     def rgb(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> NDArray[np.uint8]:
         """Return `frame` upright, resized (bilinear, with the filter widened for shrinking) and cropped.
 
-        uint8 [crop, crop, 3], RGB, full range, contiguous. Transparency is dropped. `orientation` is the frame's own
-        unless it is given.
+        Args:
+            frame: As it was decoded. Transparency is dropped.
+            orientation: How it is displayed; None is as the frame says.
+
+        Returns:
+            uint8 [crop, crop, 3], RGB, full range, contiguous.
         """
         geometry = self._geometry
         upright = self._upright(frame, geometry.resize, geometry.resize, orientation)
@@ -215,12 +228,12 @@ class FrameConverter:
 
 
 def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Return (width, height) of `frame` turned upright; pixels are counted as stored, whatever their aspect."""
+    """Return (width, height) of `frame` turned upright, in stored pixels, whatever their aspect ratio."""
     return Orientation.of(frame).size(frame.width, frame.height)
 
 
 def _colour_space(frame: av.VideoFrame) -> int | None:
-    """Return swscale's number for the colours of `frame`; untagged ones go by size, as players do."""
+    """Return swscale's number for the colour space of `frame`; untagged frames go by their size, as in players."""
     if frame.format.is_rgb:
         return None
     space = int(frame.colorspace)

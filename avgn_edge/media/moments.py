@@ -24,7 +24,7 @@ class Moment:
     bin_end_s: float
 
     def at(self, time_s: float) -> Moment:
-        """Return this moment moved to `time_s`, kept inside its bin: training drew it anywhere in there."""
+        """Return this moment moved to `time_s`, but kept inside its bin, anywhere in which training drew it."""
         return replace(self, time_s=min(max(time_s, self.bin_start_s), self.bin_end_s))
 
     def later(self, seconds: float) -> Moment:
@@ -47,9 +47,14 @@ def centred_moments(duration_s: float, count: int = DEFAULT_COUNT) -> tuple[Mome
 
 
 def moments_at(times: Sequence[float], duration_s: float) -> tuple[Moment, ...]:
-    """Make a moment of each of `times`: seconds from the clip's start, inside it, never falling.
+    """Return a moment at each of `times`, in as many equal bins: a time need not lie in its bin.
 
-    The bins are as many equal ones as there are times; whether each time lies in its own is the caller's affair.
+    Args:
+        times: Seconds from the clip's start, never falling.
+        duration_s: How long the clip lasts.
+
+    Raises:
+        ValueError: A time is outside the clip, or the times fall.
     """
     seconds = [float(time) for time in times]
     if not all(0 <= time <= duration_s for time in seconds):
@@ -61,4 +66,4 @@ def moments_at(times: Sequence[float], duration_s: float) -> tuple[Moment, ...]:
 
 
 GLANCE_ORDER: Final[tuple[int, ...]] = (7, 0, 15, 3, 11, 1, 5, 9, 13, 2, 4, 6, 8, 10, 12, 14)
-"""A permutation of the 16 moments, any first few of which are spread over the whole clip."""
+"""A permutation of the 16 moments; its first few, however many, are spread over the whole clip."""

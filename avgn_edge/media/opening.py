@@ -18,18 +18,27 @@ from avgn_edge.media.container import (
     moving_pictures,
     next_link,
     preferred,
+    stream_at,
     stream_duration_s,
     times_begin_again,
 )
 from avgn_edge.media.decoder_pool import MOST_DECODERS, DecoderPool
 from avgn_edge.media.file_clip import FileClip, Sampling, segment_of
 from avgn_edge.media.frame_index import INDEXED_FORMATS
-from avgn_edge.media.frames import FrameGeometry
-from avgn_edge.media.hardware import AUTO, SOFTWARE, chosen_device
+from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameGeometry
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
-from avgn_edge.media.source import CHECK_FILE, LIBRARY_ERRORS, MAX_PIXELS, Source, as_clip_error
+from avgn_edge.media.source import (
+    AUTO,
+    CHECK_FILE,
+    LIBRARY_ERRORS,
+    MAX_PIXELS,
+    SOFTWARE,
+    Source,
+    as_clip_error,
+    chosen_device,
+)
 from avgn_edge.media.video import VideoTrack
-from avgn_edge.media.windows import PlainSound
+from avgn_edge.media.windows import SoundFileTrack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +63,7 @@ def open_clip(
     *,
     count: int = DEFAULT_COUNT,
     sampling: Sampling = "centre",
-    geometry: FrameGeometry = FrameGeometry(),  # noqa: B008 - frozen
+    geometry: FrameGeometry = DEFAULT_GEOMETRY,
     start_s: float | None = None,
     end_s: float | None = None,
     times: Times | None = None,
@@ -62,20 +71,31 @@ def open_clip(
     decoders: int | None = None,
     hwaccel: str = SOFTWARE,
 ) -> Clip:
-    """Open a media file, its bytes or a binary file object, read from its beginning; decode nothing yet.
+    """Open a media file; decode nothing yet.
 
-    `sampling` "cheap" moves each moment to where in its bin a frame is cheapest to decode, as far as the container has
-    an index that tells; by no more than the share `reach` of half the bin, 0…1, from the bin's centre.
-    `start_s` and `end_s`, seconds of the file, make a clip of a segment of it: its duration, moments and bins are the
-    segment's, second 0 is `start_s`, and sound outside the segment is as silent as sound outside a file. An end up to
-    half a second after the file's is the file's.
-    `times`, seconds from the clip's start, never falling, are the moments instead of `count` bins' centres, and stay
-    as they are; or a function that returns them, given the clip's duration in seconds.
-    `decoders` is how many cores decode frames that are asked for at once, four at most; the usable ones by default.
-    `hwaccel` is "none", a device to decode on by FFmpeg's name, "cuda" or "vaapi", or "auto": the first that works,
-    else none; to find out, a frame is decoded. The clip's `decoder` says which one it is.
-    Raises `ClipError`, and nothing else, for anything that is not a clip, and for segments and times outside it; but
-    `DeviceError` where the device named does not decode it, and `ArgumentError` for an option that there is not.
+    Args:
+        source: A path, the bytes of a file, or a binary file object, which is read from its beginning.
+        count: How many moments the clip has.
+        sampling: Where in its bin a moment is: "centre", or "cheap", where a frame is cheapest to decode, as far as the
+            container has an index that tells.
+        geometry: The size of the frames that networks see.
+        start_s: Where a segment of the file begins, in seconds of the file; None is the file's start. Duration, moments
+            and bins are the segment's, its second 0 is `start_s`, and outside it there is silence.
+        end_s: Where the segment ends; up to half a second after the file's end is the file's end, and so is None.
+        times: The moments themselves instead of `count` and `sampling`: seconds from the clip's start, never falling,
+            or a function that returns them for the clip's duration in seconds.
+        reach: How far cheap moments may lie from their bins' centres, as a share of half the bin, 0…1.
+        decoders: How many cores decode frames that are asked for at once, four at most; None is all usable ones.
+        hwaccel: What decodes: "none", a device by FFmpeg's name such as "cuda" or "vaapi", or "auto", the first device
+            that works, else none. To find out, a frame is decoded. The clip's `decoder` says which one it is.
+
+    Returns:
+        The clip, to be closed: it is a context manager.
+
+    Raises:
+        ClipError: It is not a clip, or the segment or times are not inside it.
+        DeviceError: The device does not decode it.
+        ArgumentError: An option is of a wrong type or out of range.
     """
     choice("sampling", sampling, get_args(Sampling))
     whole("count", count, 1)
@@ -120,7 +140,7 @@ def _moments(name: str, duration_s: float, count: int, times: Times | None) -> t
 
 
 class _Parts:
-    """The tracks of one source; what they have open is closed by `undo` if opening fails."""
+    """The tracks of one source; `undo` closes what they have open if opening fails."""
 
     def __init__(self, source: Source, undo: contextlib.ExitStack, hwaccel: str) -> None:
         self._source = source
@@ -129,14 +149,14 @@ class _Parts:
         self._reopen: Callable[[], InputContainer] = source.container
         self._device: str | None = None
         self.video: VideoTrack | None = None
-        self.sound: AudioTrack | PlainSound | None = None
+        self.sound: AudioTrack | SoundFileTrack | None = None
         self.duration_s = 0.0
         self.warnings: list[str] = []
         with as_clip_error(source.name, CHECK_FILE):
             self._from_container(*self._first_opened())
 
     def _first_opened(self) -> tuple[InputContainer, bool]:
-        """Open the clip, and tell whether it had to be probed: most MP4 files say in their headers what is needed."""
+        """Open the clip, and return whether it had to be probed: most MP4 files say in their headers what is needed."""
         with contextlib.suppress(*LIBRARY_ERRORS):
             container = self._source.container(probe=False)
             if _says_enough(container):
@@ -170,7 +190,7 @@ class _Parts:
         self._check_whole(formats, number)
 
     def _check_whole(self, formats: set[str], number: int | None) -> None:
-        """Warn of a file that is several recordings, one after the other: what its header tells is of one of them."""
+        """Warn of a file that is several recordings, one after the other: its header describes only one of them."""
         share = None
         with contextlib.suppress(*LIBRARY_ERRORS):
             if number is not None and formats & TIMED_FORMATS:
@@ -191,9 +211,8 @@ class _Parts:
         if first is None:
             raise LookupError("no video")
         container = self._reopen()
-        return VideoTrack(
-            container, _stream(container, first.number), self._reopen, interrupt=first.interrupt, device=self._device
-        )
+        stream = stream_at(container.streams.video, first.number)
+        return VideoTrack(container, stream, self._reopen, interrupt=first.interrupt, device=self._device)
 
     def _take_video(self, container: InputContainer, stream: VideoStream, probed: bool) -> InputContainer:
         """Make a track of `stream`, and return the container that is open after that."""
@@ -208,14 +227,14 @@ class _Parts:
             container.close()
             container = self._reopen()
             self._undo.callback(container.close)
-            stream = _stream(container, number)
+            stream = stream_at(container.streams.video, number)
         self.video = VideoTrack(container, stream, self._reopen, device=self._device)
         self._undo.callback(self.video.close)
         self.duration_s = stream_duration_s(container, stream, self.video.origin_s, self._source.container)
         return container
 
     def _take_audio(self, container: InputContainer, index: int, *, probe: bool) -> None:
-        stream: AudioStream = container.streams[index]  # type: ignore[assignment]
+        stream = stream_at(container.streams.audio, index)
         origin_s = Fraction(container.start_time or 0, 1_000_000) if self.video is None else self.video.origin_s
         if self.video is None:
             self.duration_s = stream_duration_s(container, stream, origin_s, self._source.container)
@@ -223,12 +242,12 @@ class _Parts:
         self._undo.callback(self.sound.close)
 
     def _from_sound_file(self) -> bool:
-        """Read the clip with libsndfile; tell whether that works."""
+        """Read the clip with libsndfile; return whether that works."""
         with contextlib.suppress(*LIBRARY_ERRORS, ImportError):
             sound = self._source.sound()
             self._undo.callback(sound.close)
             if sound.seekable() and 0 < sound.frames < 2**40 and sound.samplerate > 0:
-                self.sound = PlainSound(sound)
+                self.sound = SoundFileTrack(sound)
                 self.duration_s = self.sound.duration_s
                 return True
             sound.close()
@@ -245,7 +264,7 @@ class _Parts:
         return preferred(container, "video", known)
 
     def _check_header(self) -> None:
-        """Refuse a video that is too large by its header: probing forgets the size of what it may not decode."""
+        """Refuse a video that is too large by its header: probing forgets sizes that it may not decode."""
         sizes: list[tuple[int, int]] = []
         with contextlib.suppress(*LIBRARY_ERRORS), self._source.container(probe=False) as container:
             sizes = [(stream.width, stream.height) for stream in moving_pictures(container) if _decodable(stream)]
@@ -265,14 +284,10 @@ def _check_size(name: str, width: int, height: int) -> None:
         raise ClipError(name, why, f"scale it down to {MAX_PIXELS // 10**6} megapixels, or check the file")
 
 
-def _stream(container: InputContainer, index: int) -> VideoStream:
-    return next(stream for stream in container.streams.video if stream.index == index)
-
-
 def _says_enough(container: InputContainer) -> bool:
-    """Whether an unprobed container tells all that probing would: one of each kind of stream, with its size or rate.
+    """Return whether an unprobed container says all that probing would: a stream of each kind, with its size or rate.
 
-    Of several the best is found by probing, and so are the times of formats other than MP4's.
+    Among several streams, probing finds the best; and in formats other than MP4 it finds the times.
     """
     video, audio = container.streams.video, container.streams.audio
     return (

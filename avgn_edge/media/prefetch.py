@@ -1,4 +1,4 @@
-"""Decoding ahead of compute: frames that will be wanted decode in a thread while sound is read and graphs run."""
+"""Decoding in the background: frames that will be wanted decode in a thread while sound is read and graphs run."""
 
 from __future__ import annotations
 
@@ -7,113 +7,102 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from avgn_edge._base.errors import ClipError
-from avgn_edge.media.clip import ClipAround, OutOfTime
+from avgn_edge.media.clip import OutOfTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from avgn_edge.media.clip import Clip
+    from avgn_edge.media.decoder_pool import DecoderPool
+    from avgn_edge.media.frames import Pixels
 
 
-class AheadClip(ClipAround):
-    """A `Clip` around another whose frames may be told to be wanted soon; as little for several threads as any.
+class Prefetcher:
+    """Gets frames from a `DecoderPool`, some of them in a thread of its own before they are asked for.
 
-    One thread of its own decodes what is expected. The other clip is never in `frames` twice at once, and in `windows`
-    and `frames` at once only if it says that it may be (it is `Interruptible`); of others nothing is decoded ahead.
-    `stop` or `close` it: they wait for the thread, which gives up before its next packet.
+    The pool never works in two threads at once: whoever uses it directly calls `wait` before. Times are seconds of the
+    file, and are given in rising order.
     """
 
-    def __init__(self, clip: Clip) -> None:
-        super().__init__(clip)
-        self._stopper = self.interrupt
+    def __init__(self, pool: DecoderPool) -> None:
+        self.pool = pool
         self._lock = threading.Lock()
-        self._expected: tuple[int, ...] = ()  # and not begun
+        self._waiting: tuple[float, ...] = ()
+        """What the thread decodes next."""
         self._thread: threading.Thread | None = None
         self._idle = True
-        self._ready: dict[int, NDArray[np.uint8]] = {}
-        self._closed = False
-        self.ahead_s = 0.0
-        """Seconds that the thread has decoded, whether anything waited for it or not."""
+        self._ready: dict[float, Pixels | None] = {}
+        """The frames that the thread has decoded, by time."""
+        self.seconds = 0.0
+        """How long the thread has decoded, whether anything waited for it or not."""
 
-    def expect(self, indices: Sequence[int]) -> None:
-        """Say that the frames of these moments will be asked for next: decoding them begins now.
+    def start(self, times_s: Sequence[float]) -> None:
+        """Begin to decode the frames at `times_s`, after those that are being decoded already.
 
-        Until `frames` is called, or `expect` again: what was not begun then is not begun. Nothing is raised, now or
-        later: whoever asks for a frame that could not be decoded meets the error then.
+        They replace those of an earlier call that were not begun. What `frames` asks for first is not begun either.
+        Nothing is raised, now or later: whoever asks for a frame that could not be decoded meets the error then.
         """
-        if self._stopper is None:
-            return
         with self._lock:
-            self._expected = tuple(indices)
-            if not self._expected or not self._idle:
+            self._waiting = tuple(times_s)
+            if not self._waiting or not self._idle:
                 return
             self._idle = False
-        thread = threading.Thread(target=self._decode, name="avgn-edge-ahead")
+        thread = threading.Thread(target=self._decode, name="avgn-edge-prefetch")
         thread.start()
         self._thread = thread
 
-    def work(self, indices: Sequence[int]) -> int:
-        """Return about how much `frames` has to do for these moments; waits for what is under way."""
-        self._settle()
-        return super().work([index for index in indices if index not in self._ready])
+    def frames(
+        self, times_s: Sequence[float], deadline: float | None, likely_s: Sequence[float] = ()
+    ) -> dict[float, Pixels | None]:
+        """Wait for the thread, decode what is missing, and return the frames as `DecoderPool.frames` does."""
+        self.wait(deadline)
+        missing = [time_s for time_s in times_s if time_s not in self._ready]
+        decoded = self.pool.frames(missing, deadline, likely_s) if missing else {}
+        return {time_s: self._ready[time_s] if time_s in self._ready else decoded[time_s] for time_s in times_s}
 
-    @property
-    def display_size(self) -> tuple[int, int] | None:
-        """(width, height) of the frames turned upright; waits for what is under way."""
-        self._settle()
-        return super().display_size
+    def work(self, times_s: Sequence[float]) -> int:
+        """Wait for the thread, and return about how much the pool has to do for the frames at these times."""
+        self.wait()
+        return self.pool.work([time_s for time_s in times_s if time_s not in self._ready])
 
-    def frames(self, indices: Sequence[int], deadline: float | None = None) -> list[NDArray[np.uint8]]:
-        """Wait for what is under way, decode what is missing, and return the frames of these moments, in that order."""
-        if self._closed:
-            raise ClipError(self.name, "it is closed", "open it again")
-        self._settle(deadline)
-        self._take(indices, deadline)
-        return [self._ready[index] for index in indices]
+    def wait(self, deadline: float | None = None) -> None:
+        """Wait until the thread has decoded what it is at, so that the calling thread may use the pool.
 
-    def stop(self) -> None:
-        """End the thread and leave the other clip as it is; nothing is decoded ahead afterwards."""
-        stopper, self._stopper = self._stopper, None
-        if self._thread is not None and stopper is not None:
-            stopper.set()
-            self._settle()
-            stopper.clear()
-
-    def close(self) -> None:
-        """End the thread and close the other clip."""
-        self.stop()
-        self._closed = True
-        super().close()
-
-    def _settle(self, deadline: float | None = None) -> None:
-        """Leave the other clip to the calling thread."""
+        Raises OutOfTime if that is not done by `deadline`, in seconds of `time.perf_counter`.
+        """
         if self._thread is None:
             return
         with self._lock:
-            self._expected = ()
+            self._waiting = ()
         self._thread.join(None if deadline is None else max(0.0, deadline - time.perf_counter()))
         if self._thread.is_alive():
             raise OutOfTime
         self._thread = None
 
+    def stop(self) -> None:
+        """Make the thread give up before its next packet, wait for it, and drop what it has decoded."""
+        if self._thread is not None:
+            self.pool.interrupt.set()
+            self.wait()
+            self.pool.interrupt.clear()
+        self._ready.clear()
+        self.seconds = 0.0
+
+    def close(self) -> None:
+        """Stop the thread and close the pool."""
+        self.stop()
+        self.pool.close()
+
     def _decode(self) -> None:
-        """Decode what is expected until nothing is."""
+        """Decode what is waiting until nothing is."""
         while True:
             with self._lock:
-                wanted, self._expected = self._expected, ()
+                wanted, self._waiting = self._waiting, ()
                 if not wanted:
                     self._idle = True
                     return
             started = time.perf_counter()
             with contextlib.suppress(Exception):
-                self._take(wanted)
-            self.ahead_s += time.perf_counter() - started
-
-    def _take(self, indices: Sequence[int], deadline: float | None = None) -> None:
-        missing = [index for index in dict.fromkeys(indices) if index not in self._ready]
-        if missing:
-            self._ready.update(zip(missing, self._clip.frames(missing, deadline), strict=True))
+                missing = [time_s for time_s in wanted if time_s not in self._ready]
+                if missing:
+                    self._ready.update(self.pool.frames(missing, None))
+            self.seconds += time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Sound of any rate, format and number of channels to 16 kHz mono, without delay (AVGN, section 4.1)."""
+"""Resamples sound of any rate, format and number of channels to 16 kHz mono, without delay (AVGN, section 4.1)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
 TOGETHER_S: Final = 0.25
-"""Seconds of sound that are resampled at once: as much later comes what a stream is told."""
+"""Seconds of sound that are resampled at once: the delay of a stream's answers."""
 PAUSE_S: Final = 0.01
-"""Silence between two runs, at least: several times what the filter reaches."""
+"""The least silence between two runs: several times what the filter reaches."""
 MOST_PLANES: Final = 7
-"""PyAV 17 and 18 read the planes of a planar frame of more channels from beyond their array, and end the process."""
+"""PyAV 17 and 18 read beyond the array of planes of a planar frame with more channels, which ends the process."""
 CANCELLED: Final = 0.01
-"""Channels whose sum has less than this share of their energies cancel each other, as a stereo pair wired crosswise."""
+"""Channels whose sum has less than this share of their energy cancel each other, as a stereo pair wired crosswise."""
 NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
 class Resampler:
-    """Uninterrupted runs of sound: what `push` and then `end` or `pause` return, joined, is a run at 16 kHz.
+    """Streaming resampler to 16 kHz mono: concatenate the samples that `push` and then `end` or `pause` return.
 
     Channels are averaged in NumPy because libswresample's own mix to mono weighs them: floats before resampling, which
-    then has one channel to do (both are linear), other formats after it. More than `MOST_PLANES` channels are packed
-    into one plane first.
-    Frames are resampled some at a time: a frame of AAC lasts 23 ms, and Python takes longer over one than FFmpeg does.
+    leaves it a single channel (both are linear), and other formats after it. More than `MOST_PLANES` channels are first
+    packed into one plane. Several frames are resampled at once: a frame of AAC lasts 23 ms, over which Python takes
+    longer than FFmpeg.
     """
 
     def __init__(self, together_s: float = TOGETHER_S) -> None:
@@ -43,11 +43,11 @@ class Resampler:
         self._rate = SAMPLE_RATE
         self._taken = 0  # samples of this run that went in
         self._given = 0  # samples of it that came out
-        self._late = 0  # samples of the runs before that are still to come out
+        self._late = 0  # samples of earlier runs that are still to come out
 
     def push(self, frame: AudioFrame) -> NDArray[np.float32]:
-        """Take the next frame of the run, of the same kind; return the samples that are ready, float32 [n]."""
-        # Time is the caller's business: with a pts FFmpeg would stretch or fill.
+        """Add the next frame of the run, of the same kind; return the samples that are ready, float32 [n]."""
+        # With a pts FFmpeg would stretch the sound or fill gaps.
         frame.pts = None
         self._waiting.write(frame)
         self._rate = frame.sample_rate
@@ -56,17 +56,17 @@ class Resampler:
         return self._resampled()
 
     def end(self) -> NDArray[np.float32]:
-        """Return the rest of the run, float32 [n]; what is pushed next, of the same kind, begins another."""
+        """Return the rest of the run, float32 [n]. The next frame, of the same kind, begins another run."""
         rest = np.concatenate([self._resampled(), self._due(_mono(self._resampler.resample(None)))])
         self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
         self._taken = self._given = self._late = 0
         return rest
 
     def pause(self) -> NDArray[np.float32]:
-        """Return the rest of the run, float32 [n]; what is pushed next, of the same kind, begins another.
+        """Return the rest of the run, float32 [n]. The next frame, of the same kind, begins another run.
 
-        That is soon there, for it finds the filter made: making it takes 0.3 ms, as long as a second of sound. Silence
-        drives the rest out in place of an end, so much that the next run begins on a whole sample at 16 kHz.
+        Unlike `end`, this keeps the filter: making it takes 0.3 ms, as long as resampling a second of sound. Silence
+        drives the rest out, so much of it that the next run begins on a whole sample at 16 kHz.
         """
         rest = self._resampled()
         if not self._floats:
@@ -95,12 +95,12 @@ class Resampler:
         return self._due(_mono(self._resampler.resample(waiting)))
 
     def _packed(self, frame: AudioFrame) -> NDArray[np.float32]:
-        """Return the samples of `frame`, float32 [n, channels], without a look at planes."""
+        """Return the samples of `frame`, float32 [n, channels], without reading its planes."""
         packed = [np.asarray(part.to_ndarray(), dtype=np.float32) for part in self._packer.resample(frame)]
         return np.concatenate(packed, axis=1).reshape(-1, frame.layout.nb_channels)
 
     def _due(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Leave out what belongs to runs before this."""
+        """Return `samples` without those that belong to earlier runs."""
         late = min(self._late, len(samples))
         self._late -= late
         self._given += len(samples) - late
@@ -108,7 +108,7 @@ class Resampler:
 
 
 def whole_step(rate: int) -> int:
-    """Return the fewest samples at `rate` that last a whole number of samples at 16 kHz."""
+    """Return the smallest number of samples at `rate` that last a whole number of samples at 16 kHz."""
     return rate // gcd(rate, SAMPLE_RATE)
 
 
@@ -120,7 +120,7 @@ def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
 
 
 def mixed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of `channels`, float32 [channels, n] -> [n]; of channels that cancel each other, the loudest."""
+    """Return the mean of `channels`, float32 [channels, n] -> [n], or the loudest if they cancel each other."""
     mono: NDArray[np.float32] = channels[0]
     if len(channels) > 1:
         mono = channels.mean(axis=0, dtype=np.float32)

@@ -1,6 +1,6 @@
-"""Where a clip's bytes come from: a path, bytes or a file object, opened as often as there are tracks to read.
+"""The bytes of a clip, from a path, bytes or a file object, which can be opened several times; the device that decodes.
 
-What the media libraries raise becomes a one-line `ClipError` here.
+Errors of the media libraries become one-line `ClipError`s here.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
 
 import av
 import av.error
-from av.codec.hwaccel import HWAccel
+from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from avgn_edge._base.errors import AvgnEdgeError, ClipError
+from avgn_edge._base.errors import AvgnEdgeError, ClipError, DeviceError
+from avgn_edge.media.container import stream_at
 
 if TYPE_CHECKING:
     import soundfile
     from av.container import InputContainer
+    from av.video.stream import VideoStream
     from typing_extensions import Buffer
 
 
@@ -37,12 +39,12 @@ LIBRARY_ERRORS: Final = (
     MemoryError,
     TypeError,
 )
-"""Everything PyAV, soundfile and file objects have been seen to raise on bad input."""
+"""All that PyAV, soundfile and file objects have been seen to raise on bad input."""
 
 
 @contextmanager
 def as_clip_error(name: str, what_to_do: str) -> Iterator[None]:
-    """Raise a `ClipError` about the clip `name` for whatever a media library raises inside."""
+    """Turn errors of the media libraries inside the block into a `ClipError` about the clip `name`."""
     try:
         yield
     except AvgnEdgeError:
@@ -52,7 +54,7 @@ def as_clip_error(name: str, what_to_do: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Say in a few words why a media library failed."""
+    """Return in a few words why a media library failed."""
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if isinstance(error, av.error.InvalidDataError):
@@ -72,13 +74,20 @@ READ_TIMEOUT_S: Final = 30.0
 MAX_PIXELS: Final = 8_192 * 8_192
 """Larger pictures are refused: a few damaged bytes can claim gigabytes."""
 UNPROBED: Final = {"probesize": "32", "codec_whitelist": "none"}
-"""The decoders that may be used while opening; PyAV's own, made later, do not ask."""
+"""FFmpeg's options that forbid decoding while a container is opened."""
 
 CHECK_FILE: Final = "check that it plays elsewhere, or convert it"
+SOFTWARE: Final = "none"
+AUTO: Final = "auto"
+FIRST_PACKETS: Final = 64
+"""A device that gives no frame for so many packets cannot decode the video."""
 
 
 class Source:
-    """One clip's bytes. Every `container()` and `sound()` reads them independently, from the start."""
+    """The bytes of one clip, which each `container()`, `sound()` and `bytes_of()` reads independently from the start.
+
+    Raises ClipError if they cannot be those of a clip.
+    """
 
     def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
         self.name: str
@@ -103,14 +112,15 @@ class Source:
             )
 
     def container(self, device: str | None = None, *, probe: bool = True) -> InputContainer:
-        """Open the clip with FFmpeg, at its start; raises whatever FFmpeg raises.
+        """Open the clip with FFmpeg, at its start; raises what FFmpeg raises.
 
-        `probe=False` leaves out the decoding by which FFmpeg finds what a container's header does not say: for a clip
-        that was opened before and whose header says enough. A key frame of 640 × 360 takes 3 of the 3.5 ms of opening.
-        `device` is the name of one that decodes its video.
+        Args:
+            device: The name of the device that decodes its video; None is software.
+            probe: Whether FFmpeg may decode to find what the container's header does not say. Decoding a key frame of
+                640 × 360 takes 3 of the 3.5 ms of opening.
         """
-        # "file:" keeps a name with a colon in it from being taken for a protocol; the white list keeps a playlist
-        # that poses as a clip from reaching the network.
+        # With "file:", a name that has a colon is not taken for a protocol. The white list keeps a playlist that poses
+        # as a clip from reaching the network.
         return av.open(
             f"file:{self._path}" if self._path is not None else self._stream(),
             mode="r",
@@ -122,13 +132,13 @@ class Source:
         )
 
     def sound(self) -> soundfile.SoundFile:
-        """Open the clip with libsndfile; raises whatever soundfile raises."""
+        """Open the clip with libsndfile; raises what soundfile raises."""
         import soundfile  # noqa: PLC0415 - only plain audio files need it
 
         return soundfile.SoundFile(self._path if self._path is not None else self._stream(quiet=True))
 
     def bytes_of(self) -> BinaryIO:
-        """Open the clip as bytes; who asks closes it. Raises OSError."""
+        """Open the clip as a binary file, which the caller closes. Raises OSError."""
         return Path(self._path).open("rb") if self._path is not None else cast("BinaryIO", self._stream())
 
     def _stream(self, *, quiet: bool = False) -> IO[bytes]:
@@ -183,7 +193,7 @@ class _View(io.RawIOBase):
 
 
 class _QuietView(_View):
-    """Ends where reading fails: libsndfile's callbacks print what they raise."""
+    """A view that ends where reading fails, because errors inside libsndfile's callbacks are printed."""
 
     def read(self, size: int = -1, /) -> bytes:
         try:
@@ -193,10 +203,10 @@ class _QuietView(_View):
 
 
 def _checked_path(path: str) -> str:
-    """Return `path` if it can be a clip: a file with something in it that may be read."""
+    """Return `path` if it can be a clip: a file that may be read and is not empty."""
     if "://" in path:
         raise ClipError(path, "it is an address, not a file", "download it first, or use `avgn-edge watch`")
-    if not path:  # which pathlib takes for the folder one is in
+    if not path:  # pathlib takes it for the current folder
         raise ClipError("a clip", "its name is empty", "give the path of a file")
     with as_clip_error(path, "check the path and its permissions"):
         status = Path(path).stat()
@@ -212,7 +222,7 @@ def _checked_path(path: str) -> str:
 
 
 def _checked_file(file: BinaryIO, name: str) -> BinaryIO:
-    """Return `file` if it can be a clip: binary, seekable, with something in it. It is read from its beginning."""
+    """Return `file` if it can be a clip: binary, seekable and not empty. It is read from its beginning."""
     with as_clip_error(name, "open it in binary mode, or read it whole and give the bytes"):
         if not isinstance(file.read(0), bytes):
             raise ClipError(name, "it is a text file object", "open it in binary mode")
@@ -221,3 +231,58 @@ def _checked_file(file: BinaryIO, name: str) -> BinaryIO:
         if file.seek(0, os.SEEK_END) == 0:
             raise ClipError(name, "it is empty", "give a file object with a clip in it")
     return file
+
+
+def chosen_device(hwaccel: str, opened: Callable[[str], InputContainer], index: int, clip: str) -> str | None:
+    """Return the device that decodes a video.
+
+    Whether a device does is only known after it has: the first frame is decoded here.
+
+    Args:
+        hwaccel: "none"; "auto" for the first device that works, else software; or the name of a device.
+        opened: Opens the clip with the device of that name.
+        index: The index of the stream of video.
+        clip: The clip's name, for errors.
+
+    Returns:
+        The name of the device, such as "cuda"; None is software.
+
+    Raises:
+        DeviceError: The device is unknown, or does not decode the video.
+    """
+    if hwaccel == SOFTWARE:
+        return None
+    known = hwdevices_available()
+    if hwaccel == AUTO:
+        return next((name for name in known if _fault(name, opened, index) is None), None)
+    what = f"hwaccel {hwaccel}"
+    if hwaccel not in known:
+        raise DeviceError(
+            what, "this FFmpeg was built without it", f"choose from {', '.join([SOFTWARE, AUTO, *known])}"
+        )
+    fault = _fault(hwaccel, opened, index)
+    if fault is not None:
+        raise DeviceError(what, f"it does not decode {clip}, {fault}", f"choose {SOFTWARE} or {AUTO}")
+    return hwaccel
+
+
+def _fault(name: str, opened: Callable[[str], InputContainer], index: int) -> str | None:
+    """Return why the device `name` cannot be used, None if it can."""
+    try:
+        with opened(name) as container:
+            stream = stream_at(container.streams.video, index)
+            if not accelerated(stream):
+                return f"it has nothing for {stream.codec_context.name}"
+            for number, packet in enumerate(container.demux(stream)):
+                if packet.decode():
+                    return None
+                if number >= FIRST_PACKETS:
+                    break
+    except LIBRARY_ERRORS as error:
+        return reason(error)
+    return "it gave no frame"
+
+
+def accelerated(stream: VideoStream) -> bool:
+    """Tell whether a device decodes `stream`."""
+    return bool(stream.codec_context.is_hwaccel)

@@ -1,4 +1,4 @@
-"""The frame shown at a given time, decoding as little as possible (AVGN, 3.5: a frame no step needs costs nothing)."""
+"""Finds the frame shown at a given time and decodes as little as possible (AVGN, section 3.5)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import av.error
 from av.video.frame import PictureType
 
 from avgn_edge.media.clip import OutOfTime
-from avgn_edge.media.container import Clock, OutputOrder
+from avgn_edge.media.container import Clock, OutputOrder, stream_at
 from avgn_edge.media.frame_index import FRAMES_A_FRAME, CheapFrame, DecodePath, VideoIndex
 from avgn_edge.media.frames import MirrorImage, upright_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import av
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -30,49 +29,53 @@ if TYPE_CHECKING:
     Threads: TypeAlias = Literal["SLICE", "AUTO"]
 
 PATIENCE_S: Final = 2.0
-"""Without an index: decode on across less than this rather than seek. Doubles with every seek that gained nothing."""
+"""Without an index, decode on across less than this rather than seek; doubles with every seek that gained nothing."""
 FIRST_STEP_BACK_S: Final = 1.0
 FALLBACK_RATE: Final = Fraction(25)
 MARGIN_FRAMES: Final = 2
-"""Frames this close before a time are decoded whether others need them or not: one of them is shown then."""
+"""So many frames before the time that is wanted are decoded even if no other frame needs them: one of them is shown."""
 RECENT: Final = 128
-"""Packets remembered: more than any decoder keeps back."""
+"""How many packets are remembered: more than any decoder keeps back."""
 INTER: Final = frozenset({PictureType.P, PictureType.B, PictureType.S, PictureType.SP})
-"""Pictures that need others, which were decoded before them: where decoding begins they are grey, and rubbish."""
+"""Types of pictures that need earlier ones: rubbish if decoding begins with them."""
 _NOWHERE: Final = -(2**62)
 
 
 @dataclass
 class _SinceSeek:
-    """What has come since the latest seek; times are ticks of the stream."""
+    """What has happened since the latest seek. Times are ticks of the stream."""
 
     concealed_before: int
     damaged_before: int
     fresh: bool = False
-    """Whether it was a seek to a key frame, and no packet has come."""
+    """Whether it was a seek to a key frame and no packet has come yet."""
     claimed: int | None = None
-    """When the frame is shown that the index took for a key frame."""
+    """When the frame that the index calls a key frame is shown."""
     landed: int | None = None
-    """When the first frame is shown that came out and is sound."""
+    """When the first good frame that was decoded is shown."""
     read_to: int = _NOWHERE
-    """The latest packet's time stamp."""
+    """The latest time stamp of a packet."""
     beyond: int = 0
-    """Packets that are decoded after the frame wanted."""
+    """How many packets came that are decoded after the frame wanted."""
     dropped_to: int = _NOWHERE
-    """The latest time stamp that may have been dropped."""
+    """The latest time stamp of a frame that the decoder may have dropped."""
     fed: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """Time stamps that went into the decoder."""
+    """Time stamps of the packets that went into the decoder."""
 
 
 class VideoTrack:
-    """One video stream and the decoder's place in it. `reopen` gives the same container again, at its start.
+    """One video stream and the decoder's position in it.
 
-    `device` is the name of the one that decodes, if one does.
+    Frames that no other frame needs are not decoded on the way to the one wanted, where the decoder is known to drop
+    only these. Its output is checked against the packets' time stamps, and decoded again in full if a frame is missing.
+    Containers call frames key frames that are none: decoding begins with a picture that needs no other.
 
-    Frames that no other needs are not decoded on the way to one, where that is known to leave it as it is. What the
-    decoder gives is checked against the packets' time stamps, and decoded again in full if a frame is missing.
-
-    What the container calls a key frame need not be one: decoding begins with a picture that needs no other.
+    Args:
+        container: The open container.
+        stream: The stream in it.
+        reopen: Opens the same container again, at its start.
+        interrupt: Set by another thread, `frame_at` raises OutOfTime before its next packet.
+        device: The name of the device that decodes; None is software.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class VideoTrack:
         rate = stream.guessed_rate or stream.average_rate or FALLBACK_RATE
         self._frame_ticks = self._clock.span(float(1 / rate))
         self.kilopixels: Final = max(1, stream.width * stream.height // 1_000)
-        """Thousands of pixels of a frame."""
+        """How many thousand pixels a frame has."""
         self.index: Final = VideoIndex(container, stream)
         self._patience = self._clock.span(PATIENCE_S)
         self.display_size: tuple[int, int] | None = None
@@ -110,9 +113,8 @@ class VideoTrack:
         self.concealed = 0
         """Frames in which the decoder papered over damage."""
         self.interrupt: Final = interrupt or threading.Event()
-        """Set by another thread, `frame_at` raises OutOfTime before its next packet."""
         self._deadline: float | None = None
-        self._packet_s = 0.0  # what the slowest of the latest packets took
+        self._packet_s = 0.0  # how long the slowest of the latest packets took
         self._packets: Iterator[Packet[VideoStream]] = iter(())
         self._ready: deque[av.VideoFrame] = deque()
         self._current: av.VideoFrame | None = None
@@ -120,25 +122,25 @@ class VideoTrack:
         self._next_tick: int | None = None  # of the next frame if it carries no time
         self._moved = False
         self._at_start = True
-        self._alone = False  # nothing is wanted soon that this decoder's pictures would serve
-        self._drained = False  # everything was taken out of the decoder: it goes on from a key frame only
-        self._drained_for = 0  # the time up to which that was everything shown
+        self._alone = False  # no later frame of this group of pictures is wanted
+        self._drained = False  # everything was taken out of the decoder: it can only go on from a key frame
+        self._drained_for = 0  # all frames shown up to this tick were taken out
         self._since = _SinceSeek(self.concealed, self.damaged)
         self._order = OutputOrder.needed(container, stream)
         self._may_drop = self.index.trusted and _drops_rightly(stream) and self._order is None
         self._dropping = False
-        self._names_types = False  # the decoder: which pictures need no other
+        self._names_types = False  # whether the decoder says of what type pictures are
         self._mirror: MirrorImage | None = None
         self._first_packet: Packet[VideoStream] | None = None  # until the first frame
-        # Frames wanted that are few and far between have threads inside a frame: threads across them only add delay.
+        # Where few frames are wanted, threads across frames only add delay.
         self._threads: Threads = "SLICE"
-        self._thread_count = 0  # as many as there are cores
+        self._thread_count = 0  # 0: as many as there are cores
         self._configure()
         self._rewind(reopen=False)
 
     @property
     def end_s(self) -> float | None:
-        """The second at which the last frame stops being shown, once decoding has come to it."""
+        """The second at which the last frame stops being shown; None until it was decoded."""
         return None if self._end_tick is None else self._clock.seconds(self._end_tick + self._last_duration)
 
     def close(self) -> None:
@@ -158,7 +160,7 @@ class VideoTrack:
         self._configure()
 
     def learn(self, other: VideoTrack) -> None:
-        """Take over what the `other` track of the same video was seen to be like."""
+        """Take over what the `other` track of the same video has found out about it."""
         self.index.learned.update(other.index.learned)
         if not other.index.trusted:
             self.index.distrust()
@@ -169,9 +171,17 @@ class VideoTrack:
         """Return the frame shown at `time_s`: the last that starts at or before it, else the first.
 
         Asking in order of time is fast: the decoder goes on from where it is unless a later key frame saves work.
-        `alone` says that no frame after it, before the next key frame, will be asked for: then nothing more is decoded
-        than it needs. None when no frame of the stream can be decoded. OutOfTime before a packet that is not expected
-        to be decoded at `deadline`, of `time.perf_counter`; asking again goes on from there.
+
+        Args:
+            time_s: Seconds of the clip.
+            deadline: When to give up, in seconds of `time.perf_counter`; None is never.
+            alone: That no later frame before the next key frame will be asked for: only what this one needs is decoded.
+
+        Returns:
+            The frame; None if no frame of the stream can be decoded.
+
+        Raises:
+            OutOfTime: The next packet is not expected to be decoded by the deadline. Asking again goes on from there.
         """
         self._deadline = deadline
         self._alone = alone and self.index.trusted and self._seekable
@@ -179,7 +189,7 @@ class VideoTrack:
         if self._end_tick is not None:
             wanted = min(wanted, self._end_tick)
         if self.display_size is None and not self.index.trusted and self._peek(None) is None:
-            return None  # nothing decodes; and only a first frame tells whether frames carry times to seek by
+            return None  # nothing decodes; without a frame it is not known whether frames carry times to seek by
         before = self._tick if self._current is not None else None
         sought = self._must_seek(wanted)
         if sought:
@@ -201,44 +211,44 @@ class VideoTrack:
     def work(self, times_s: Sequence[float]) -> int:
         """Return about how long it takes to decode the frames at these times, asked for in this order.
 
-        In thousands of pixels decoded, with what their bytes, seeking and converting take besides, in that unit. Read
-        from the container's index; without one, key frames are taken to be everywhere.
+        The unit is the time that decoding a thousand pixels takes; bytes, seeking and converting are converted to it.
+        The estimate comes from the container's index; without one, key frames are assumed to be everywhere.
         """
         here = self._tick if self._current is not None else None
         known_to = self._drained_for if self._drained else here
         work = 0
         for wanted in map(self._clock.ticks, times_s):
             if here is None or known_to is None or not here <= wanted <= known_to:
-                work += self._way(None if self._drained and here == self._tick else here, wanted).work(self.kilopixels)
+                work += self._path(None if self._drained and here == self._tick else here, wanted).work(self.kilopixels)
             work += self.work_of_converting
             here = known_to = wanted
         return work
 
     @property
     def work_of_converting(self) -> int:
-        """How long seeking to a frame and converting it takes, in the unit of `work`."""
+        """How long it takes to seek to a frame and convert it, in the unit of `work`."""
         return DecodePath(FRAMES_A_FRAME, 0).work(self.kilopixels)
 
     def on_the_way(self, time_s: float, to_s: float) -> bool:
-        """Tell whether decoding from here to what is shown at `to_s` comes by what is shown at `time_s`."""
+        """Return whether the frame shown at `time_s` is decoded on the way to the one shown at `to_s`."""
         passed, wanted = self._clock.ticks(time_s), self._clock.ticks(to_s)
         if self._current is not None and not self._must_seek(wanted):
             return self._tick <= passed <= wanted
         return self.index.trusted and self._key_frame(wanted) <= passed <= wanted
 
     def key_s(self, time_s: float) -> float:
-        """Return about where decoding towards `time_s` begins: its key frame; everything begins at 0 without index."""
+        """Return about where decoding towards `time_s` begins: at its key frame, or at 0 without an index."""
         key = self.index.key(self._clock.ticks(time_s)) if self.index.trusted else None
         return 0.0 if key is None else self._clock.seconds(key)
 
     def run_frames(self, time_s: float) -> int:
-        """Return about how many frames are decoded for the one at `time_s` from its key frame on."""
-        return self._way(None, self._clock.ticks(time_s)).frames
+        """Return about how many frames are decoded from the key frame to the one shown at `time_s`."""
+        return self._path(None, self._clock.ticks(time_s)).frames
 
     def cheapest(self, span: Span) -> float | None:
-        """Return when the frame of `span` starts that is decoded soonest; None where its centre is as good.
+        """Return when the frame of `span` that is decoded soonest is shown; None where the centre's is as good.
 
-        Nothing is decoded; where the index does not tell, a few packets are read.
+        Nothing is decoded, but a few packets are read where the index does not tell.
         """
         if not self.index.trusted:
             return None
@@ -247,17 +257,17 @@ class VideoTrack:
         look = CheapFrame(self._container, self._stream, self.index, self._clock, self._frame_ticks)
         return look.of(span, self.kilopixels)
 
-    def _way(self, here: int | None, wanted: int) -> DecodePath:
-        """Return what is decoded to reach `wanted` from `here`, or from a key frame."""
+    def _path(self, here: int | None, wanted: int) -> DecodePath:
+        """Return what is decoded to reach `wanted`: from `here` where that is on the way, else from a key frame."""
         key = self._key_frame(wanted)
         if here is not None and key <= here <= wanted:
-            way = self.index.between(here, wanted)
-            return way or DecodePath((wanted - here) // self._frame_ticks, 0)
-        way = self.index.way(wanted, self._frame_ticks) if self.index.trusted else None
-        return way or DecodePath(1 + max(0, wanted - key) // self._frame_ticks, 0)
+            path = self.index.between(here, wanted)
+            return path or DecodePath((wanted - here) // self._frame_ticks, 0)
+        path = self.index.path(wanted, self._frame_ticks) if self.index.trusted else None
+        return path or DecodePath(1 + max(0, wanted - key) // self._frame_ticks, 0)
 
     def _key_frame(self, wanted: int) -> int:
-        """Return the tick of the key frame that decoding towards `wanted` begins at, as far as the index tells."""
+        """Return the tick of the key frame at which decoding towards `wanted` begins, as far as the index tells."""
         if not self.index.trusted:
             return max(self._first_tick, wanted - self._patience) if self._seekable else self._first_tick
         key = self.index.key(wanted)
@@ -266,14 +276,14 @@ class VideoTrack:
     # --- where to read from
 
     def _mistaken(self, wanted: int) -> bool:
-        """Tell whether dropping frames may have cost one that is needed: the one wanted, or one that others need."""
+        """Return whether a frame that is needed, by the caller or by other frames, may have been dropped."""
         if self._since.dropped_to == _NOWHERE:
             return False
         due = max((tick for tick in self._since.fed if tick <= wanted), default=_NOWHERE)
         return self._current is None or self._tick < due or self.concealed > self._since.concealed_before
 
     def _must_seek(self, wanted: int) -> bool:
-        """Tell whether `wanted` cannot be reached from here, or is reached sooner from a later key frame."""
+        """Return whether `wanted` cannot be reached from here, or is reached sooner from a later key frame."""
         if self._moved if self._current is None else self._tick > wanted:
             return True
         if self._drained:
@@ -281,7 +291,7 @@ class VideoTrack:
         if not self._seekable:
             return False
         if wanted < self._since.dropped_to:
-            return True  # given up on the way to a later one
+            return True  # decoding was given up on the way to a later frame
         if self.index.trusted:
             key = self.index.key(wanted)
             return key is not None and key - self.index.delay > self._since.read_to
@@ -311,7 +321,7 @@ class VideoTrack:
         if reopen:
             self._container.close()
             self._container = self._reopen()
-            self._stream = self._container.streams[self.number]  # type: ignore[assignment]
+            self._stream = stream_at(self._container.streams.video, self.number)
             self.index.renew(self._stream)
             self._configure()
         self._packets = self._container.demux(self._stream)
@@ -334,7 +344,7 @@ class VideoTrack:
         back = self._clock.span(FIRST_STEP_BACK_S)
         frame = None
         while frame is None and self._seekable and wanted - back > self._first_tick:
-            self.damaged = before  # what could not be decoded from there may well be from further back
+            self.damaged = before  # packets that could not be decoded from there may be from further back
             self._seek(wanted - back)
             frame = self._walk(wanted)
             barren = barren or self._barren
@@ -346,13 +356,13 @@ class VideoTrack:
         if frame is not None and self._since.landed is not None:
             self._patience = max(self._patience, wanted - self._since.landed)
             if barren and self.damaged == before:
-                self.index.distrust()  # nothing is damaged: what gave no picture had been called a key frame
+                self.index.distrust()  # nothing is damaged, so that it was no key frame that gave no picture
         return frame
 
     # --- decoding
 
     def _walk(self, wanted: int) -> av.VideoFrame | None:
-        """Decode on to the frame shown at `wanted`; None if the place it began at was too late, or nothing decodes."""
+        """Decode on to the frame shown at `wanted`; None if decoding began after it, or nothing decodes."""
         while self._current is None or self._tick != wanted:
             following = self._peek(wanted)
             if following is None:
@@ -386,7 +396,7 @@ class VideoTrack:
             stamp = packet.pts if packet.dts is None else packet.dts
             if stamp is not None:
                 self._since.read_to = max(self._since.read_to, stamp)
-            frames = [self._timed(frame) for frame in self._given(packet, wanted)]
+            frames = [self._timed(frame) for frame in self._decoded(packet, wanted)]
             self._ready += [frame for frame in frames if self._lands(frame)]
             if not self._ready and self._lost(wanted, stamp, frames):
                 return None
@@ -394,28 +404,27 @@ class VideoTrack:
         return self._ready[0] if self._ready else None
 
     def _lands(self, frame: av.VideoFrame) -> bool:
-        """Tell whether decoding may begin, or has begun, with a frame that came out of the decoder."""
+        """Return whether a decoded frame is good: decoding has begun before it, or may begin with it."""
         if self._since.landed is not None:
             return True
         tick = _pts(frame)
         if not self._at_start:
             late = self._since.claimed is not None and tick > self._since.claimed
             inter = not frame.key_frame and frame.pict_type in INTER
-            # Some decoders never name a type. Others have made up a picture, to decode the next from.
+            # Of a decoder that names types, a picture without one is made up, to decode the next one from.
             made_up = not frame.key_frame and frame.pict_type == PictureType.NONE and (late or self._names_types)
             if late or made_up or (inter and frame.pict_type != PictureType.B):
-                self.index.distrust()  # what was called a key frame is none, or the decoder threw it away
+                self.index.distrust()  # the key frame is none, or the decoder threw it away
             if made_up or inter:
                 return False
             if not self.index.trusted:
-                self.damaged = (
-                    self._since.damaged_before
-                )  # reading began anywhere: what came before this one is not damaged
+                # Reading began at any packet, so that those before this frame are not damaged.
+                self.damaged = self._since.damaged_before
         self._since.landed = tick
         return True
 
     def _lost(self, wanted: int | None, stamp: int | None, frames: Sequence[av.VideoFrame]) -> bool:
-        """Tell whether, after a seek, nothing that is shown by `wanted` will come out any more."""
+        """Return whether, after a seek, no frame shown by `wanted` will come out any more."""
         if self._since.landed is not None or self._at_start or wanted is None:
             return False
         self._since.beyond += stamp is not None and stamp > wanted
@@ -424,11 +433,11 @@ class VideoTrack:
 
     @property
     def _barren(self) -> bool:
-        """Whether the decoder made nothing of the packets from the latest seek on."""
+        """Whether the decoder gave no good frame for the packets since the latest seek."""
         return not self._at_start and self._since.landed is None and self._since.read_to > _NOWHERE
 
-    def _given(self, packet: Packet[VideoStream], wanted: int | None) -> list[av.VideoFrame]:
-        """Decode `packet`; if everything that `wanted` needs is in the decoder and it is alone, take all there is."""
+    def _decoded(self, packet: Packet[VideoStream], wanted: int | None) -> list[av.VideoFrame]:
+        """Decode `packet`; drain the decoder if `wanted` is alone and all that it needs has gone in."""
         shown = None if packet.is_discard or self._order is not None else packet.pts
         if self._order is not None and not self._order.feed(packet, at_start=self._at_start):
             return []
@@ -442,7 +451,7 @@ class VideoTrack:
             and packet.dts > alone
             and self._since.fed
         ):
-            return self._drain(alone)  # what is shown by then was decoded before
+            return self._drain(alone)  # all frames shown by then have gone in
         self._drop(wanted is not None and shown is not None and shown < self._needed_from(wanted), shown)
         frames = self._decode(packet)
         if shown is not None:
@@ -455,7 +464,7 @@ class VideoTrack:
         return wanted if wanted in self.index.learned else wanted - MARGIN_FRAMES * self._frame_ticks
 
     def _drop(self, drop: bool, tick: int | None) -> None:
-        """Let the decoder drop the next frame if no other needs it."""
+        """Let the decoder drop the next frame if no other frame needs it, or forbid it."""
         drop = drop and self._may_drop
         if drop != self._dropping:
             self._dropping = drop
@@ -464,15 +473,9 @@ class VideoTrack:
             self._since.dropped_to = max(self._since.dropped_to, tick)
 
     def _drain(self, wanted: int) -> list[av.VideoFrame]:
-        """Take out of the decoder what it holds back: everything shown up to `wanted` was given to it."""
+        """Take all frames out of the decoder: everything shown up to `wanted` has gone in."""
         self._drained, self._drained_for = True, wanted
-        try:
-            return self._stream.codec_context.decode(None)
-        except av.error.EOFError:
-            return []
-        except (av.error.FFmpegError, ValueError):
-            self.damaged += 1
-            return []
+        return self._decode(None)
 
     def _next_packet(self) -> Packet[VideoStream] | None:
         try:
@@ -481,9 +484,10 @@ class VideoTrack:
             self.damaged += 1  # the file ends in the middle of something
             return None
 
-    def _decode(self, packet: Packet[VideoStream]) -> list[av.VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[av.VideoFrame]:
+        """Return the frames that come out for a packet, or all that the decoder still holds for None."""
         try:
-            return packet.decode()
+            return self._stream.codec_context.decode(None) if packet is None else packet.decode()
         except av.error.EOFError:
             return []
         except (av.error.FFmpegError, ValueError):
@@ -491,7 +495,7 @@ class VideoTrack:
             return []
 
     def _timed(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Give `frame` a time if it has none, as in raw streams: one frame after the one before."""
+        """Note a decoded frame, and give it a time if it has none, as in raw streams: one frame after the last."""
         if self._order is not None:
             self._order.place(frame)
         if frame.pts is None:
@@ -526,9 +530,9 @@ class VideoTrack:
 
 
 def _drops_rightly(stream: VideoStream) -> bool:
-    """Tell whether the decoder, told to drop frames that no other needs, drops those only.
+    """Return whether the decoder, when told to drop frames that no other needs, drops only these.
 
-    HEVC's are marked as not needed within their temporal layer: higher layers may need them.
+    In HEVC, frames are marked as not needed within their temporal layer: higher layers may need them.
     """
     context = stream.codec_context
     if context.name == "hevc":
@@ -542,7 +546,7 @@ def _pts(frame: av.VideoFrame) -> int:
 
 
 def _origin_s(container: InputContainer, stream: VideoStream) -> Fraction:
-    """Return the container's time at which the clip's second 0 is: where the video starts."""
+    """Return the container's time at second 0 of the clip, which is where the video starts."""
     if stream.start_time is not None and stream.time_base is not None:
         return stream.start_time * stream.time_base
     return Fraction(container.start_time or 0, 1_000_000)

@@ -1,11 +1,11 @@
-"""The 0.975 s of sound around each moment, filled from pieces of a track in whatever order they come (AVGN's a_t)."""
+"""The 0.975 s of sound around each moment (AVGN's a_t), filled from pieces of a track in any order."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 
 
 HEARD_PEAK: Final = 1e-4
-"""A window with no sample above this is silence: 16-bit sound has steps of 3e-5, dithered silence one or two."""
+"""A window without a sample above this is silent: 16-bit sound has steps of 3e-5, and dithered silence one or two."""
 
 FAR: Final = 2**62
+BLOCK_S: Final = 1.0
+MARGIN_S: Final = 0.1
+"""Read in addition on either side of a window, so that the resampler's filter sees no false edge."""
 
 
 class WindowBuffer:
-    """The windows of a clip, zero until written; memory does not grow with the length of the track.
+    """The windows of a clip, zero until they are written; memory does not grow with the length of the track.
 
     Positions are samples at 16 kHz from the file's second 0; sample 0 of a window lies half a window before its moment.
-    What lies outside `sound_s`, seconds of the file, stays zero; None is no limit.
-    A reader that goes forwards tells `go_on` how far it has come. With a `limit` the windows wanted are as many as its
-    time is expected to reach for, chosen anew with each that is complete: those that matter most of what is to come.
-    As long as they are silent, one more is wanted whatever the time: it is the shortest way to an answer.
+    A reader goes forwards and tells `go_on` how far it has come. With a `limit`, as many windows are wanted as there is
+    time for, the most important ones of those to come; they are chosen again after each complete window. While all
+    are silent, one more is wanted whatever the time, for sound is the shortest way to an answer.
+
+    Args:
+        times_s: The moments, in seconds of the file.
+        sound_s: Start and end of the sound that is used, in seconds of the file; what lies outside stays zero. None is
+            no limit.
+        limit: How much time there is; None is no limit.
     """
 
     def __init__(
@@ -47,7 +55,7 @@ class WindowBuffer:
         self.starts: Final = tuple(round((moment_s - half) * SAMPLE_RATE) for moment_s in times_s)
         self.samples: Final = np.zeros((len(self.starts), WINDOW_SAMPLES), dtype=np.float32)
         self.not_finite = False
-        """Whether `finish` found samples that are no finite numbers, and made them silent."""
+        """Whether `finish` found infinite samples or NaN, and made them silent."""
         self._limit = limit
         self._rank = {moment: rank for rank, moment in enumerate(limit.order)} if limit else {}
         self._want(range(len(self.starts)))
@@ -63,14 +71,14 @@ class WindowBuffer:
 
     @property
     def unread(self) -> list[int]:
-        """The windows that time did not reach for."""
+        """The windows that were not read for lack of time."""
         if self._limit is None:
             return []
         read = self._done if self._stopped else self._done | self._wanted
         return [moment for moment in range(len(self.starts)) if moment not in read]
 
     def go_on(self, position: int) -> bool:
-        """Note that all that is wanted before `position` was read; tell whether to read on."""
+        """Note that all wanted sound before `position` was read; return whether to read on."""
         limit = self._limit
         if limit is None:
             return True
@@ -78,7 +86,7 @@ class WindowBuffer:
         complete = {moment for moment in self._wanted if self.starts[moment] + WINDOW_SAMPLES <= position}
         if self._begun_s is None:
             self._begun_s = now
-            self._choose(limit, -FAR, complete, now, limit.each_s)  # whatever lies before the track's start is there
+            self._choose(limit, -FAR, complete, now, limit.each_s)  # windows before the track's start are complete
         elif complete != self._done:
             self._choose(limit, position, complete, now, (now - self._begun_s) / max(1, len(complete)))
         self._stopped = self._heard and now + limit.later_s(len(self._done)) > limit.deadline
@@ -93,12 +101,12 @@ class WindowBuffer:
                 window[first - start : last - start] = samples[first - position : last - position]
 
     def next_needed(self, position: int) -> int | None:
-        """Return the first sample at or after `position` that a window wants, or None when all lie before it."""
+        """Return the first sample at or after `position` in a wanted window; None if all lie before it."""
         following = bisect_right(self._in_order, position - WINDOW_SAMPLES)
         return max(self._in_order[following], position) if following < len(self._in_order) else None
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return the (start, end) of the windows that are wanted, joined where they touch, in order of time."""
+        """Return (start, end) of the wanted windows, joined where they touch, in order of time."""
         spans: list[tuple[int, int]] = []
         for start in self._in_order:
             if spans and start <= spans[-1][1]:
@@ -108,7 +116,7 @@ class WindowBuffer:
         return spans
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the windows (float32 [n, 15600]) and which of them have sound in them (bool [n])."""
+        """Return the windows (float32 [n, 15600]) and whether there is sound in them (bool [n])."""
         self.samples[self.unread] = 0.0
         peaks = _peaks(self.samples)
         self.not_finite = not np.isfinite(peaks).all()
@@ -118,7 +126,7 @@ class WindowBuffer:
         return self.samples, peaks > HEARD_PEAK
 
     def _choose(self, limit: SoundLimit, position: int, done: set[int], now: float, each_s: float) -> None:
-        """Want as many of the windows to come as there is time for, whole, and one more while nothing was heard."""
+        """Choose as many whole windows to come as there is time for, and at least one while nothing was heard."""
         begun = {moment for moment in self._wanted - done if self.starts[moment] < position}
         to_come = [moment for moment, start in enumerate(self.starts) if start >= position and moment not in done]
         candidates = sorted(begun) + sorted(to_come, key=lambda moment: self._rank.get(moment, len(self._rank)))
@@ -135,29 +143,9 @@ class WindowBuffer:
 
 
 def _peaks(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest magnitude in each window, not finite if any sample is not: [n, samples] -> [n]."""
+    """Return the largest magnitude in each window, [n, samples] -> [n]: not finite if any sample is not."""
     peaks: NDArray[np.float32] = np.maximum(windows.max(axis=1, initial=0.0), -windows.min(axis=1, initial=0.0))
     return peaks
-
-
-BLOCK_S: Final = 1.0
-MARGIN_S: Final = 0.1
-"""Read on either side of what is wanted, so that the resampler's filter never sees an edge that is not there."""
-
-
-class Pcm(Protocol):
-    """Sound that can be read at any sample."""
-
-    @property
-    def rate(self) -> int:
-        """Samples a second."""
-
-    @property
-    def length(self) -> int:
-        """Samples of one channel."""
-
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples `start` … `stop`, float32 [n, channels]; fewer where the sound ends early."""
 
 
 class ArrayPcm:
@@ -178,16 +166,26 @@ class ArrayPcm:
         return ((samples.astype(np.float64) - (int(limits.min) + half)) / half).astype(np.float32)
 
 
-class SoundFilePcm:
-    """A plain audio file, opened with libsndfile."""
+class SoundFileTrack:
+    """The track of a plain audio file that is open in libsndfile: it can be read at any sample."""
 
     def __init__(self, sound: soundfile.SoundFile) -> None:
         self._sound = sound
         self.rate: int = int(sound.samplerate)
         self.length: int = int(sound.frames)
+        self.duration_s = self.length / self.rate
+        self.damaged = 0
+        """How many packets could not be decoded: none, for a file is read or it is not."""
+        self.decoded = 0
+        """How often the sound was read."""
+
+    def fill(self, windows: WindowBuffer) -> None:
+        """Write the sound around every moment into `windows`; raises what soundfile raises."""
+        fill_windows(windows, self)
+        self.decoded += 1
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples `start` … `stop`, float32 [n, channels]; raises what soundfile raises."""
+        """Return samples `start` … `stop`, float32 [n, channels]; fewer where the sound ends early."""
         self._sound.seek(start)
         return np.asarray(self._sound.read(stop - start, dtype="float32", always_2d=True), dtype=np.float32)
 
@@ -196,8 +194,11 @@ class SoundFilePcm:
         self._sound.close()
 
 
+Pcm: TypeAlias = ArrayPcm | SoundFileTrack
+
+
 def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
-    """Write the sound around every moment into `windows`; nothing else is read, a second at a time."""
+    """Write the sound around every moment into `windows`; it is read a second at a time, and no other sound."""
     step = whole_step(pcm.rate)
     margin = round(MARGIN_S * pcm.rate)
     place = min(windows.starts, default=0)
@@ -227,37 +228,3 @@ def _fill_span(windows: WindowBuffer, pcm: Pcm, resampler: Resampler, first: int
         if not windows.go_on(position):
             break
     windows.write(position, resampler.end() if last == pcm.length else resampler.pause())
-
-
-class Sound(Protocol):
-    """A track of sound."""
-
-    damaged: int
-    """Packets that could not be decoded, so far."""
-    decoded: int
-    """Pieces that could be, so far; 0 after `fill` means there was nothing to hear or nothing readable."""
-
-    def fill(self, windows: WindowBuffer) -> None:
-        """Write the sound around every moment into `windows`."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-class PlainSound:
-    """A plain audio file, read at the moments only."""
-
-    def __init__(self, sound: soundfile.SoundFile) -> None:
-        self._pcm = SoundFilePcm(sound)
-        self.duration_s = self._pcm.length / self._pcm.rate
-        self.damaged = 0
-        self.decoded = 0
-
-    def fill(self, windows: WindowBuffer) -> None:
-        """Write the sound around every moment into `windows`; raises what soundfile raises."""
-        fill_windows(windows, self._pcm)
-        self.decoded += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        self._pcm.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.media.clip import ClipAround
+from avgn_edge.media.clip import ClipWrapper
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.front_end import frame_geometry
 
@@ -27,16 +27,11 @@ if TYPE_CHECKING:
     from avgn_edge.runtime.result import Result
 
 
-class RecordingClip(ClipAround):
-    """A clip that keeps the frames and the sound that it delivers.
+class RecordingClip(ClipWrapper):
+    """A clip around another one that keeps the frames and the sound that were delivered."""
 
-    It opens another clip when it is first used, so that a budget of time includes opening. What is used first raises
-    the errors of opening.
-    """
-
-    def __init__(self, open_it: Callable[[], Clip]) -> None:
-        self._open_it = open_it
-        self._opened: Clip | None = None
+    def __init__(self, clip: Clip) -> None:
+        super().__init__(clip)
         self.seen: dict[int, NDArray[np.uint8]] = {}
         """The delivered frames by moment, uint8 [crop, crop, 3] each, in the order of delivery."""
         self.sound: NDArray[np.float32] | None = None
@@ -55,16 +50,22 @@ class RecordingClip(ClipAround):
         self.seen.update(zip(indices, frames, strict=True))
         return frames
 
-    def close(self) -> None:
-        """Close the clip if it was opened; frames and sound that were kept stay readable."""
-        if self._opened is not None:
-            self._opened.close()
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Let the other clip decode in the background."""
+        self._clip.prefetch(indices)
 
     @property
-    def _clip(self) -> Clip:
-        if self._opened is None:
-            self._opened = self._open_it()
-        return self._opened
+    def prefetched_s(self) -> float:
+        """Seconds that the other clip has decoded in the background."""
+        return self._clip.prefetched_s
+
+    def stop_prefetch(self) -> None:
+        """Stop the other clip's decoding in the background."""
+        self._clip.stop_prefetch()
+
+    def hint(self, indices: Sequence[int]) -> None:
+        """Tell the other clip what is likely to be asked for."""
+        self._clip.hint(indices)
 
 
 Kind = Literal["listened", "glanced", "looked", "began"]
@@ -141,7 +142,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
     """
     manifest = recognizer.manifest
     network = manifest.network
-    with RecordingClip(open_it) as clip:
+    with RecordingClip(open_it()) as clip:
         steps: list[Step] = []
         result: Result | None = None
         for result in recognizer.answers(clip, options):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from avgn_edge.bundle.architecture import load
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.media.clip import Clip
-from avgn_edge.media.prefetch import AheadClip
 from avgn_edge.runtime import loop
 from avgn_edge.runtime.budget import FINISH, OPEN, LatencyModel, Run
 from avgn_edge.runtime.result import Result, report
@@ -38,8 +37,7 @@ class ClipRun:
         timed = chosen.options.budget.seconds is not None
         runner, ledger = self.sessions.account(chosen.options.budget, self.pace if timed else None)
         with ledger.timing(Run(OPEN)):
-            opened, mine = open_clip()
-            clip = opened if timed else AheadClip(opened)
+            clip, mine = open_clip()
         try:
             policy: loop.Policy = load(manifest.network.policy)(Senses(clip, ledger), manifest, runner, ledger, chosen)
             self.sessions.open_ahead(policy.wanted_graphs)
@@ -54,7 +52,6 @@ class ClipRun:
                 notes = (*chosen.notes, late) if late else chosen.notes
                 yield replace(result, warnings=(*notes, *result.warnings)) if notes else result
         finally:
-            if isinstance(clip, AheadClip):
-                clip.stop()
+            clip.stop_prefetch()
             if mine:
-                opened.close()
+                clip.close()

@@ -17,6 +17,7 @@ from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
+from avgn_edge.media.clip import Clip, ClipWrapper
 from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import frame_geometry, open_for
 from avgn_edge.runtime.options import Options, Sampling
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from avgn_edge.bundle.manifest import Manifest
     from avgn_edge.engines.base import DeviceReport, Engine
-    from avgn_edge.media.clip import Clip
     from avgn_edge.runtime.highlights import Highlights, HighlightSettings
     from avgn_edge.runtime.result import Result
     from avgn_edge.runtime.sessions import GraphRunner, Sessions
@@ -494,7 +494,7 @@ class Recognizer:
         """The clip, and whether it is ours to close."""
         if not _is_clip(source):
             return self.open_clip(cast("str | bytes | BinaryIO", source), sampling), True
-        clip = cast("Clip", source)
+        clip = source if isinstance(source, Clip) else ClipWrapper(cast("Clip", source))
         if len(clip.moments) != self._moments:
             why = f"it has {len(clip.moments)} moments, the bundle wants {self._moments}"
             raise ClipError(clip.name, why, "open it with Recognizer.open_clip, or make it with that `count`")

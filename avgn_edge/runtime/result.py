@@ -13,7 +13,6 @@ from avgn_edge._base.errors import ClipError
 from avgn_edge.bundle.architecture import Architecture
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.media.clip import Clip
-from avgn_edge.media.prefetch import AheadClip
 from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, OPEN, Ledger, Run
 from avgn_edge.runtime.exits import Exit
 from avgn_edge.runtime.front_end import frame_geometry
@@ -189,7 +188,7 @@ def report(
         probabilities=scores,
         runs=tuple(ledger.runs),
         spent_s=dict(ledger.spent_s),
-        ahead_s=clip.ahead_s if isinstance(clip, AheadClip) else 0.0,
+        ahead_s=clip.prefetched_s,
     )
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from avgn_edge.media.clip import OutOfTime, SoundLimit
 from avgn_edge.media.logmel import log_mel
-from avgn_edge.media.prefetch import AheadClip
 from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
 
 if TYPE_CHECKING:
@@ -88,10 +87,10 @@ class Senses:
 
     def expect(self, moments: Sequence[int]) -> None:
         """Say that these are certain to be seen: decoding them begins beside everything else."""
-        if isinstance(self._clip, AheadClip) and self.has_video:
-            self._clip.expect(moments)
+        if not self._ledger.timed and self.has_video:
+            self._clip.prefetch(moments)
 
     def hint(self, moments: Sequence[int]) -> None:
         """Say that these are likely to be seen after the next ones: they may be decoded along with those."""
-        if isinstance(self._clip, AheadClip):
+        if not self._ledger.timed:
             self._clip.hint(moments)

@@ -27,6 +27,7 @@ from avgn_edge.bundle.calibration_tables import GLANCED, LISTENED
 from avgn_edge.calibration import exit_tables
 from avgn_edge.calibration.comparison import CachedClip, CachingSessions
 from avgn_edge.calibration.trajectories import answers, glance_grid
+from avgn_edge.media.clip import ClipWrapper
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import Exits
 from avgn_edge.runtime.recognizer import Recognizer
@@ -157,9 +158,8 @@ def test_a_remembered_clip_s_answers_are_those_of_fresh_runs(seed):
     manifest = manifest_of()
     remembered = rows_of(manifest, [some_clip(seed)], GRID)[0]
     for glances in GRID:
-        fresh = answers(
-            manifest, Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32"), some_clip(seed), (glances,)
-        )
+        sessions = Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
+        fresh = answers(manifest, sessions, ClipWrapper(some_clip(seed)), (glances,))
         for name in ("probabilities", "macs", "reached", "saliency"):
             np.testing.assert_array_equal(getattr(remembered[glances], name), getattr(fresh[glances], name))
         assert list(remembered[glances].corners.items()) == list(fresh[glances].corners.items())

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from media_makers import VideoSpec, make_media, number_of
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.frame_index import DecodePath, Shown, Span, first_decoded, nearest_key
+from avgn_edge.media.frame_index import DecodePath, Span, first_decoded, nearest_key
+from avgn_edge.media.frame_index import PacketTimes as Times
 from avgn_edge.media.moments import centred_moments
 
 TENTHS = tuple(i / 10 for i in range(200))
@@ -125,11 +126,17 @@ def test_settings_that_mean_nothing_are_refused(options):
 def test_of_the_frames_of_a_bin_the_one_decoded_first_is_chosen():
     span = Span(2.0, 3.0, 4.0)
     #       I1.0        P2.5 before the B-frames that are shown before it
-    order = [Shown(1.0, 0.8), Shown(2.6, 1.0), Shown(1.6, 1.2), Shown(2.1, 1.6), Shown(3.1, 2.1)]
+    order = [
+        Times(1.0, 0.8),
+        Times(2.6, 1.0),
+        Times(1.6, 1.2),
+        Times(2.1, 1.6),
+        Times(3.1, 2.1),
+    ]
     assert first_decoded(span, order) == 2.6
-    assert first_decoded(span, [Shown(1.0, 1.0), Shown(3.5, 3.5), Shown(4.5, 4.5)]) is None  # 1.0 is shown at 3.0
-    assert first_decoded(span, [Shown(1.0, 0.5), Shown(3.5, 1.0), Shown(2.5, 2.5), Shown(4.0, 4.0)]) == 3.5
-    assert first_decoded(span, [Shown(1.0, 1.0), Shown(4.5, 4.5)]) is None
+    assert first_decoded(span, [Times(1.0, 1.0), Times(3.5, 3.5), Times(4.5, 4.5)]) is None  # 1.0 is shown at 3.0
+    assert first_decoded(span, [Times(1.0, 0.5), Times(3.5, 1.0), Times(2.5, 2.5), Times(4.0, 4.0)]) == 3.5
+    assert first_decoded(span, [Times(1.0, 1.0), Times(4.5, 4.5)]) is None
 
 
 def test_no_more_packets_are_read_than_tell():
@@ -138,7 +145,7 @@ def test_no_more_packets_are_read_than_tell():
     def packets():
         for number in range(100):
             seen.append(number)
-            yield Shown(number / 10, number / 10)
+            yield Times(number / 10, number / 10)
 
     assert first_decoded(Span(2.0, 3.0, 4.0), packets()) == 2.0
     assert seen[-1] == 20
@@ -146,4 +153,4 @@ def test_no_more_packets_are_read_than_tell():
 
 def test_planning_decodes_nothing():
     with open_clip(made("few key frames")[0], sampling="cheap") as clip:
-        assert clip._video.decoded == 0
+        assert clip.decoded == 0

@@ -90,19 +90,19 @@ def test_several_decoders_give_what_one_gives(container, sampling, source, tmp_p
         for index in (4, 15, 0, 8):
             assert number_of(clip.frames([index])[0]) == MANY.shown_at(clip.moments[index].time_s)
         assert clip.warnings == one.warnings
-        assert len(clip._video._decoders) <= 3
+        assert len(clip._video.pool._decoders) <= 3
 
 
 def test_decoders_are_as_many_as_asked_for_and_opened_when_needed(threads):
     with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
         clip.frames([3])
-        assert len(clip._video._decoders) == 1
+        assert len(clip._video.pool._decoders) == 1
         clip.frames(range(16))
-        assert len(clip._video._decoders) == 2
+        assert len(clip._video.pool._decoders) == 2
         assert len(threads) == 2
     with open_clip(Slow(DATA["mp4"]), decoders=1) as clip:
         clip.frames(range(16))
-        assert len(clip._video._decoders) == 1
+        assert len(clip._video.pool._decoders) == 1
 
 
 def test_little_work_and_a_deadline_are_for_one_decoder(monkeypatch, threads):
@@ -121,7 +121,7 @@ def test_a_decoder_that_cannot_be_opened_is_done_without(monkeypatch):
         def none_left():
             raise OSError("too many open files")
 
-        monkeypatch.setattr(clip._video, "_another", none_left)
+        monkeypatch.setattr(clip._video.pool, "_another", none_left)
         numbers = [number_of(pixels) for pixels in clip.frames(range(16))]
         assert numbers == [MANY.shown_at(moment.time_s) for moment in clip.moments]
 
@@ -133,12 +133,12 @@ def test_an_error_in_any_thread_is_the_caller_s(broken_end):
 
 def test_all_are_interrupted():
     with open_clip(DATA["mp4"], decoders=3) as clip:
-        clip.interrupt.set()
+        clip._video.pool.interrupt.set()
         with pytest.raises(OutOfTime):
             clip.frames(range(16))
-        clip.interrupt.clear()
+        clip._video.pool.interrupt.clear()
         assert len(clip.frames(range(16))) == 16
-        clip.interrupt.set()
+        clip._video.pool.interrupt.set()
         with pytest.raises(OutOfTime):
             clip.frames(list(range(0, 16, 2)))
 
@@ -161,7 +161,7 @@ def test_large_frames_are_for_one_decoder(monkeypatch, threads):
     monkeypatch.setattr(decoder_pool, "LARGEST_SHARED", MANY.size[0] * MANY.size[1] // 1_000 - 1)
     with open_clip(Slow(DATA["mp4"]), decoders=2) as clip:
         clip.frames(range(16))
-        assert len(clip._video._decoders) == 1
+        assert len(clip._video.pool._decoders) == 1
     assert len(threads) == 1
 
 
@@ -188,12 +188,12 @@ def test_what_is_likely_next_is_decoded_beside_what_is_asked_for_and_not_convert
         clip.hint([9, 13])
         clip.frames([3])
         assert (len(together), clip.conversions) == (2, 1)
-        kept, decoded = set(clip._video._kept._frames), clip._video.decoded
+        kept, decoded = set(clip._video.pool._kept), clip.decoded
         assert kept == {clip.moments[9].time_s}  # as many as there are decoders to spare
         assert number_of(clip.frames([9])[0]) == MANY.shown_at(clip.moments[9].time_s)
-        assert (clip._video.decoded, clip.conversions) == (decoded, 2)
+        assert (clip.decoded, clip.conversions) == (decoded, 2)
         clip.frames([5])  # what is foreseen counts for one call
-        assert not clip._video._kept._frames
+        assert not clip._video.pool._kept
 
 
 @pytest.mark.parametrize(("decoders", "deadline"), [(1, None), (2, float("inf"))])
@@ -202,8 +202,8 @@ def test_nothing_more_is_decoded_by_one_decoder(decoders, deadline):
         clip.hint([9, 13])
         clip.frames([3], deadline)
         plain.frames([3])
-        assert clip._video.decoded == plain._video.decoded
-        assert not clip._video._kept._frames
+        assert clip.decoded == plain.decoded
+        assert not clip._video.pool._kept
 
 
 def test_what_is_likely_next_may_be_anything_that_may_be_asked_for():

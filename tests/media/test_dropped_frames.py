@@ -52,7 +52,7 @@ def test_frames_are_the_same_to_the_bit_as_when_all_are_decoded(name, numbers, k
     clip_bytes, frames = made(name)
     stamps = sorted(frames)
     with open_clip(clip_bytes) as clip:
-        track = clip._video.first
+        track = clip._video.pool.first
         for number in numbers:
             if known:  # as by a plan
                 track.index.learned.setdefault(stamps[number], stamps[number] - track.index.delay)
@@ -70,7 +70,7 @@ def test_frames_are_the_same_to_the_bit_as_when_all_are_decoded(name, numbers, k
 def test_frames_are_dropped_where_that_is_known_to_be_right(name, dropped):
     clip_bytes, frames = made(name)
     with open_clip(clip_bytes) as clip:
-        track = clip._video.first
+        track = clip._video.pool.first
         track.frame_at(4.0)
         on_the_way = sum(stamp <= track._clock.ticks(4.0) for stamp in frames)
         assert (track.decoded < 0.8 * on_the_way) is dropped
@@ -89,7 +89,7 @@ def test_a_decoder_that_drops_too_much_is_found_out(monkeypatch):
     monkeypatch.setattr(VideoTrack, "_drop", drop_more)
     monkeypatch.setattr(VideoTrack, "_needed_from", lambda _, wanted: wanted + 1)
     with open_clip(clip_bytes) as clip:
-        track = clip._video.first
+        track = clip._video.pool.first
         frame = track.frame_at(4.0)
         np.testing.assert_array_equal(frame.to_ndarray(), frames[track._clock.ticks(4.0)])
         assert not track._may_drop
@@ -98,4 +98,4 @@ def test_a_decoder_that_drops_too_much_is_found_out(monkeypatch):
 def test_a_key_frame_alone_takes_one_frame_of_decoding():
     with open_clip(made("h264 open groups")[0], count=3, sampling="cheap") as clip:
         clip.frames([1])
-        assert clip._video.decoded == 1
+        assert clip.decoded == 1

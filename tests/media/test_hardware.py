@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import av
 import pytest
-from av.codec import hwaccel
 from media_makers import VideoSpec, make_media, number_of
 
 from avgn_edge._base.errors import ClipError, DeviceError
-from avgn_edge.media import hardware, open_clip, source
+from avgn_edge.media import open_clip, source
 
 DATA = make_media(VideoSpec([i / 10 for i in range(100)]))
 
@@ -24,9 +23,9 @@ def devices(monkeypatch):
         if name == "broken":
             raise av.error.PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(hwaccel, "hwdevices_available", lambda: ["broken", "works"])
+    monkeypatch.setattr(source, "hwdevices_available", lambda: ["broken", "works"])
     monkeypatch.setattr(source, "HWAccel", device)
-    monkeypatch.setattr(hardware, "accelerated", lambda _: True)
+    monkeypatch.setattr(source, "accelerated", lambda _: True)
     return tried
 
 
@@ -55,14 +54,14 @@ def test_a_device_that_ffmpeg_does_not_have_is_an_error(devices):
 
 @pytest.mark.parametrize("known", [["broken", "works"], ["broken"], []])
 def test_auto_is_the_first_that_works_or_software(devices, monkeypatch, known):
-    monkeypatch.setattr(hwaccel, "hwdevices_available", lambda: known)
+    monkeypatch.setattr(source, "hwdevices_available", lambda: known)
     with open_clip(DATA, hwaccel="auto") as clip:
         assert clip.decoder == ("h264 (works)" if "works" in known else "h264")
         assert number_of(clip.frames([0])[0]) == 3
 
 
 def test_a_device_without_the_codec_is_an_error(devices, monkeypatch):
-    monkeypatch.setattr(hardware, "accelerated", lambda _: False)
+    monkeypatch.setattr(source, "accelerated", lambda _: False)
     with pytest.raises(DeviceError, match="nothing for h264"):
         open_clip(DATA, hwaccel="works")
     with open_clip(DATA, hwaccel="auto") as clip:

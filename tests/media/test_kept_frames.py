@@ -18,11 +18,11 @@ REST = [2, 4, 6, 8, 10, 12, 13, 14]
 def test_frames_on_the_way_to_others_are_not_decoded_again(container, sampling):
     with open_clip(DATA[container], sampling=sampling, decoders=1) as clip:
         clip.frames(FIRST)
-        decoded, converted = clip._video.decoded, clip.conversions
+        decoded, converted = clip.decoded, clip.conversions
         assert converted == len(FIRST)  # what nobody asked for is not converted
         for index in REST:
             assert number_of(clip.frames([index])[0]) == LONG.shown_at(clip.moments[index].time_s)
-        assert clip._video.decoded == decoded
+        assert clip.decoded == decoded
         assert clip.conversions == converted + len(REST)
 
 
@@ -31,18 +31,18 @@ def test_what_there_is_no_room_for_is_decoded_again(monkeypatch):
     monkeypatch.setattr(decoder_pool, "MOST_KEPT_BYTES", 3 * width * height * 3 // 2)
     with open_clip(DATA["mp4"], decoders=1) as clip:
         clip.frames(FIRST)
-        assert len(clip._video._kept._frames) == 3
-        decoded = clip._video.decoded
+        assert len(clip._video.pool._kept) == 3
+        decoded = clip.decoded
         assert [number_of(clip.frames([index])[0]) for index in REST] == [
             LONG.shown_at(clip.moments[index].time_s) for index in REST
         ]
-        assert clip._video.decoded > decoded
+        assert clip.decoded > decoded
 
 
 def test_of_very_many_moments_none_is_kept():
     with open_clip(DATA["mp4"], count=decoder_pool.FEW + 1, decoders=1) as clip:
         clip.frames([0, 30])
-        assert not clip._video._kept._frames
+        assert not clip._video.pool._kept
 
 
 def test_kept_frames_cost_little_and_go_with_the_clip():
@@ -50,7 +50,7 @@ def test_kept_frames_cost_little_and_go_with_the_clip():
         before = clip.work([14])
         clip.frames([0, 15])
         assert clip.work([14]) < before / 4
-    assert not clip._video._kept._frames
+    assert not clip._video.pool._kept
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

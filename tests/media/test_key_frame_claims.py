@@ -69,10 +69,10 @@ def test_what_is_shown_is_what_decoding_from_the_start_shows(name, sampling):
     video = VideoSpec(times=[i / 10 for i in range(COUNT)])
     with open_clip(data, sampling=sampling) as clip:
         clip.frames(range(16))
-        decoded_at_once = clip._video.decoded
+        decoded_at_once = clip.decoded
         for index in (0, 1, 8, 15, 3):
             time_s = clip.moments[index].time_s
-            frame = clip._video.first.frame_at(time_s)
+            frame = clip._video.pool.first.frame_at(time_s)
             np.testing.assert_array_equal(frame.to_ndarray(), frames[video.shown_at(time_s + 1e-6)])
         assert clip.warnings == ("no audio track",)
     assert decoded_at_once <= 3 * COUNT
@@ -82,7 +82,7 @@ def test_frames_that_all_depend_on_the_first_are_not_shared_out(monkeypatch):
     monkeypatch.setattr("avgn_edge.media.decoder_pool.WORTH_A_DECODER", 0)
     with open_clip(made("MPEG-4, one key frame, MP4")[0], decoders=4) as clip:
         clip.frames(range(16))
-        assert clip._video.decoded <= 1.2 * COUNT
+        assert clip.decoded <= 1.2 * COUNT
 
 
 @pytest.mark.parametrize("container", ["mp4", "mpegts"])
@@ -93,7 +93,7 @@ def test_gradual_refresh_is_decoded_from_where_it_is_sound(container):
     with open_clip(data) as clip:
         for index in (14, 4, 5):
             time_s = clip.moments[index].time_s
-            frame = clip._video.first.frame_at(time_s)
+            frame = clip._video.pool.first.frame_at(time_s)
             np.testing.assert_array_equal(frame.to_ndarray(), frames[int(time_s * 10 + 1e-6)])
 
 
@@ -106,5 +106,5 @@ def test_nothing_more_is_decoded_of_a_file_that_tells_the_truth(codec):
             for index in (12, 3, 15):
                 clip.frames([index])
             # One group of pictures at most for each, and the frame after.
-            assert clip._video.decoded <= 3 * (gop + 1)
-            assert clip._video.first.index.trusted
+            assert clip.decoded <= 3 * (gop + 1)
+            assert clip._video.pool.first.index.trusted

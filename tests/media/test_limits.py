@@ -141,10 +141,10 @@ def test_work_foretells_how_much_is_decoded(container):
         pixels = 128 * 96 // 1_000
         foretold, decoded = [], []
         for moment in GLANCE_ORDER:
-            before = clip._video.decoded
+            before = clip.decoded
             foretold.append(clip.work([moment]) / pixels - FRAMES_A_FRAME)
             clip.frames([moment])
-            decoded.append(clip._video.decoded - before)
+            decoded.append(clip.decoded - before)
         assert np.corrcoef(foretold, decoded)[0, 1] > 0.98
         assert np.abs(np.subtract(foretold, decoded)).max() <= 3
 

@@ -10,7 +10,7 @@ import pytest
 from media_makers import VideoSpec, number_of, numbered
 
 from avgn_edge.media import open_clip
-from avgn_edge.media.live.connection import AvConnection, address_of
+from avgn_edge.media.live.connection import Connection, address_of
 
 VIDEO = VideoSpec(times=[i / 10 for i in range(120)])
 TIMES = VIDEO.times
@@ -50,13 +50,13 @@ def test_the_frame_shown_at_each_moment_is_found(name, sampling):
 def test_of_closed_groups_no_more_than_is_needed_is_decoded():
     with open_clip(made("B-pyramid")) as clip:
         clip.frames([15])
-        assert clip._video.decoded <= 30 + 8
+        assert clip.decoded <= 30 + 8
 
 
 def test_a_file_that_is_watched_has_its_frames_in_order(tmp_path):
     path = tmp_path / "watched.avi"
     path.write_bytes(made("B-pyramid"))
-    connection = AvConnection(address_of(str(path)))
+    connection = Connection(address_of(str(path)))
     try:
         times = [piece.time_s for piece in connection.pieces()]
     finally:

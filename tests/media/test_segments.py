@@ -95,7 +95,7 @@ def test_segments_deep_in_a_long_file_decode_little_and_hear_what_is_there():
             assert heard.tolist() == [True, True, False, False]
             numbers = [number_of(pixels) for pixels in clip.frames(range(4))]
             assert numbers == [video.shown_at(100 + moment.time_s) for moment in clip.moments]
-            assert clip._video.decoded < 80
+            assert clip.decoded < 80
 
 
 def test_a_clip_without_a_segment_keeps_the_sound_before_its_video():

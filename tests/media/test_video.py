@@ -135,9 +135,9 @@ def test_few_frames_are_decoded_to_reach_one(made, name):
     with open_clip(data) as clip:
         clip.frames([15])
         # One group of pictures, what the decoder holds back, and the frame after.
-        assert clip._video.decoded <= 30 + 8
+        assert clip.decoded <= 30 + 8
         clip.frames([3])
-        assert clip._video.decoded <= 2 * (30 + 8)
+        assert clip.decoded <= 2 * (30 + 8)
 
 
 def test_no_frame_is_decoded_twice_on_the_way_forward(made):
@@ -146,7 +146,7 @@ def test_no_frame_is_decoded_twice_on_the_way_forward(made):
         with open_clip(data) as clip:
             clip.frames(range(16))
             groups = -(-len(video.times) // video.gop)  # the last frames of one may be decoded after the next has begun
-            assert clip._video.decoded <= len(video.times) + 3 * (groups - 1)
+            assert clip.decoded <= len(video.times) + 3 * (groups - 1)
 
 
 def test_cheap_sampling_lands_on_key_frames_where_there_are_some(made):

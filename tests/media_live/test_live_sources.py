@@ -14,7 +14,7 @@ from media_makers import SoundSpec, VideoSpec, make_media, song_with_cover, tone
 from avgn_edge._base.errors import ClipError
 from avgn_edge.media.live.connection import (
     Address,
-    AvConnection,
+    Connection,
     Picture,
     Sound,
     Status,
@@ -46,7 +46,7 @@ def large():
 def read(address, clock=None, reading=None, most=10_000):
     clock = clock or FakeClock()
     reading = reading or Reading(address.name, live=False, again=False, speed=None, drains=False)
-    reader = Reader(reading, lambda: AvConnection(address), clock, threading.Event())
+    reader = Reader(reading, lambda: Connection(address), clock, threading.Event())
     return list(islice(reader.items(), most))
 
 
@@ -141,7 +141,7 @@ def test_a_server_that_goes_away_and_comes_back_with_another_picture(small, larg
         assert address.live
         clock = FakeClock()
         items, told = [], []
-        reader = Reader(Reading(address.name), lambda: AvConnection(address), clock, threading.Event())
+        reader = Reader(Reading(address.name), lambda: Connection(address), clock, threading.Event())
         for item in reader.items():
             items.append(item)
             told += [item.status] if isinstance(item, Status) else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -19,14 +20,16 @@ from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, Watc
 
 from avgn_edge._base.errors import BudgetError, ClipError
 from avgn_edge.bundle.calibration_tables import ExitSettings
-from avgn_edge.media.prefetch import AheadClip
+from avgn_edge.media.clip import Clip, ClipWrapper
+from avgn_edge.media.file_clip import FileClip
+from avgn_edge.media.prefetch import Prefetcher
 from avgn_edge.runtime import recognizer as recognizer_module
 from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.exits import ExitRules
 from avgn_edge.runtime.recognizer import Recognizer
 
 HEARD = (True,) * 16
-NAME = "avgn-edge-ahead"
+NAME = "avgn-edge-prefetch"
 
 
 def running():
@@ -39,15 +42,20 @@ def no_thread_is_left():
     assert running() == []
 
 
-class AsideClip(FakeClip):
-    """A clip that may be read by two threads; listening to it takes until all is decoded that was expected."""
+class AsideClip(ClipWrapper):
+    """A clip that prefetches; listening to it takes until all is decoded that was expected."""
 
     def __init__(self, heard, *, broken=(), **kind):
-        super().__init__(heard, **kind)
-        self.interrupt = threading.Event()
+        super().__init__(FakeClip(heard, **kind))
+        self.pool = SimpleNamespace(frames=self._decode, interrupt=threading.Event())
+        self._prefetcher = Prefetcher(self.pool)
         self.threads = []
         self.early: list[int] = []
         self._broken = set(broken)
+
+    @property
+    def asked(self):
+        return self._clip.asked
 
     def windows(self, limit=None):
         for thread in running():
@@ -56,10 +64,24 @@ class AsideClip(FakeClip):
         return super().windows(limit)
 
     def frames(self, indices, deadline=None):
+        found = self._prefetcher.frames(indices, deadline)
+        return [found[index] for index in indices]
+
+    def prefetch(self, indices):
+        self._prefetcher.start(indices)
+
+    @property
+    def prefetched_s(self):
+        return self._prefetcher.seconds
+
+    def stop_prefetch(self):
+        self._prefetcher.stop()
+
+    def _decode(self, indices, deadline, likely=()):
         self.threads.append(threading.current_thread().name)
         if self._broken & set(indices):
             raise ClipError(self.name, "a frame is broken", "mend it")
-        return super().frames(indices, deadline)
+        return dict(zip(indices, self._clip.frames(indices, deadline), strict=True))
 
 
 class AtRisk(Recognizer):
@@ -173,24 +195,24 @@ def test_a_frame_that_does_not_decode_is_the_same_error_as_without_a_thread():
 def test_a_caller_who_has_seen_enough_ends_the_thread_and_keeps_the_clip():
     manifest = fake_manifest(REAL_COST)
     clip = AsideClip(np.array(HEARD))
-    clip.windows = lambda limit=None: FakeClip.windows(clip, limit)  # does not wait
+    clip.windows = clip._clip.windows  # does not wait
     entered, leave = threading.Event(), threading.Event()
-    real = clip.frames
+    real = clip.pool.frames
 
-    def frames(indices, deadline=None):
+    def frames(indices, deadline, likely=()):
         entered.set()
-        while not leave.wait(0.001) and not clip.interrupt.is_set():
+        while not leave.wait(0.001) and not clip.pool.interrupt.is_set():
             pass
         return real(indices, deadline)
 
-    clip.frames = frames
+    clip.pool.frames = frames
     steps = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32").steps(clip)
     next(steps)  # what the sound says
     assert entered.wait(20)
     assert running()
     steps.close()
     assert running() == []
-    assert not clip.interrupt.is_set()
+    assert not clip.pool.interrupt.is_set()
 
 
 def test_classify_puts_one_answer_into_a_result_the_last_of_the_steps():
@@ -235,11 +257,11 @@ class ForeseeingClip(AsideClip):
     def hint(self, indices):
         self._told = tuple(indices)
 
-    def frames(self, indices, deadline=None):
+    def _decode(self, indices, deadline, likely=()):
         self.foreseen.append(self._told)
         self.calls.append(list(indices))
         self._told = ()
-        return super().frames(indices, deadline)
+        return super()._decode(indices, deadline)
 
 
 def test_what_may_be_looked_at_next_is_foreseen_once_a_look_was_not_enough():
@@ -265,6 +287,31 @@ def test_against_the_clock_nothing_is_foreseen(budget):
     assert any(clip.foreseen) == (budget is None)
 
 
+class OwnClip(Clip):
+    """As little as a clip of one's own needs."""
+
+    def __init__(self, fake):
+        self._fake = fake
+        self.name, self.duration_s, self.moments = fake.name, fake.duration_s, fake.moments
+        self.has_video, self.has_audio = fake.has_video, fake.has_audio
+
+    def windows(self, limit=None):
+        return self._fake.windows(limit)
+
+    def frames(self, indices, deadline=None):
+        return self._fake.frames(indices, deadline)
+
+
+@pytest.mark.parametrize("budget", ["1000s", None])
+def test_a_clip_of_one_s_own_derives_from_clip_or_only_looks_like_one(budget):
+    manifest = fake_manifest(REAL_COST)
+    recognizer = Recognizer(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
+    derived = recognizer.classify(OwnClip(FakeClip(np.array(HEARD), seed=3)), budget, glances=4, looks=8)
+    alike = recognizer.classify(FakeClip(np.array(HEARD), seed=3), budget, glances=4, looks=8)
+    assert told([derived])[0]["probabilities"] == told([alike])[0]["probabilities"]
+    assert (derived.budget, derived.ahead_s) == (alike.budget, 0)
+
+
 # ---- a real network and real files ----------------------------------------------------------------------------------
 
 
@@ -288,7 +335,7 @@ def answer(result):
 def test_files_give_the_same_answers_and_cost_with_and_without(recognizer, movies, monkeypatch):
     ahead = [recognizer.classify(movie, looks=3) for movie in movies]
     assert all(result.ahead_s > 0 for result in ahead)
-    monkeypatch.setattr(AheadClip, "expect", lambda _self, _indices: None)
+    monkeypatch.setattr(FileClip, "prefetch", lambda _self, _indices: None)
     alone = [recognizer.classify(movie, looks=3) for movie in movies]
     assert all(result.ahead_s == 0 for result in alone)
     assert list(map(answer, ahead)) == list(map(answer, alone))

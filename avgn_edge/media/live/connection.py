@@ -1,4 +1,4 @@
-"""A live source: what its name stands for, how FFmpeg opens it, and what it delivers."""
+"""A live source: what it delivers, what its name stands for, and how FFmpeg opens and decodes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import av
@@ -21,15 +21,31 @@ from avgn_edge.media.frames import MirrorImage
 from avgn_edge.media.source import MAX_PIXELS, as_clip_error, reason
 
 if TYPE_CHECKING:
-    import av
     from av.audio.frame import AudioFrame
     from av.packet import Packet
     from av.stream import Stream
 
 
+OPEN_TIMEOUT_S: Final = 10.0
+READ_TIMEOUT_S: Final = 10.0
+_ANALYSIS: Final = {"analyzeduration": "2000000"}
+"""FFmpeg reads two seconds, in microseconds, to find a source's tracks."""
+_PROMPT: Final = {"fflags": "nobuffer", "flags": "low_delay"}
+"""For real-time sources only: FFmpeg drops what it read to find the tracks, instead of catching up with it."""
+_NETWORK: Final = "tcp,udp,rtp,rtsp,rtsps,srtp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
+"""No files: a playlist from the network must not read this machine's files."""
+_SCHEMES: Final = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
+_CAMERAS: Final = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+_MICROPHONES: Final = frozenset({"alsa", "pulse", "avfoundation", "dshow", "oss", "sndio", "jack"})
+SKIPS: Final = ("DEFAULT", "NONREF", "NONKEY")
+"""FFmpeg's `skip_frame` by skip level."""
+MOST_DAMAGED: Final = 200
+"""After so many packets in a row that cannot be decoded, the connection counts as lost."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame; `time_s` in seconds of the stream."""
+    """A decoded frame, shown at second `time_s` of the stream."""
 
     frame: av.VideoFrame
     time_s: float
@@ -37,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sound:
-    """A piece of decoded sound; `time_s`, of its first sample, in seconds of the stream."""
+    """A piece of decoded sound whose first sample is at second `time_s` of the stream."""
 
     frame: AudioFrame
     time_s: float
@@ -48,11 +64,11 @@ State = Literal["connected", "lost", "reconnecting", "behind", "ended"]
 
 @dataclass(frozen=True)
 class Status:
-    """Something happened to the source."""
+    """A change in the state of a source."""
 
     status: State
     text: str
-    """The sentence for a person."""
+    """What happened, for a person."""
     source: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,78 +81,49 @@ Item = Picture | Sound | Status
 
 @dataclass(frozen=True)
 class Piece:
-    """What a connection delivers: a decoded frame and the source's own time of it, None where it has none."""
+    """A decoded frame or piece of sound, as a connection delivers it."""
 
     frame: av.VideoFrame | AudioFrame
     time_s: float | None
+    """The source's own time; None where it has none."""
     lasts_s: float = 0.0
     waited_s: float = 0.0
-    """How long the source kept us waiting for it: next to nothing where there is a backlog."""
-
-
-class Connection(Protocol):
-    """A source that is open. Whatever it raises means that it is lost; `ends` tells whether its end is the end."""
-
-    ends: bool
-    """Whether it ends where its data end, as files do; a live source that ends has been lost."""
-
-    @property
-    def what(self) -> str:
-        """Its tracks in words."""
-        ...
-
-    def pieces(self) -> Iterator[Piece]:
-        """Deliver until the end."""
-        ...
-
-    def set_skip_level(self, level: int) -> None:
-        """Decode less: 0 all, 1 no frame that no other needs, 2 key frames only."""
-        ...
-
-    def close(self) -> None:
-        """Let go of it."""
-        ...
-
-
-OPEN_TIMEOUT_S: Final = 10.0
-READ_TIMEOUT_S: Final = 10.0
-_ANALYSIS: Final = {"analyzeduration": "2000000"}
-"""Microseconds of a source that are looked through for its tracks."""
-_PROMPT: Final = {"fflags": "nobuffer", "flags": "low_delay"}
-"""For what comes in real time only: what was looked through is thrown away instead of being caught up with."""
-_NETWORK: Final = "tcp,udp,rtp,rtsp,rtsps,srtp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
-"""No files: a playlist from elsewhere must not read this machine's."""
-_SCHEMES: Final = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
-_CAMERAS: Final = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
-_MICROPHONES: Final = frozenset({"alsa", "pulse", "avfoundation", "dshow", "oss", "sndio", "jack"})
+    """How long we waited for the source: next to nothing where there is a backlog."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """How to open a source."""
+    """How FFmpeg opens a source."""
 
     name: str
-    """For people: without passwords."""
+    """For messages: without passwords."""
     url: str
     format: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     protocols: str = ""
     live: bool = True
-    """Whether it is lived through as it comes, and lost rather than over when it ends."""
+    """Whether it comes in real time, and is lost rather than over when it ends."""
     again: bool = True
     """Whether it can be opened again."""
     drains: bool = True
-    """Whether data come when they come: a file's are always there."""
+    """Whether we may have to wait for data: those of a file are always there."""
 
 
 def address_of(source: str) -> Address:
-    """Tell what `source` is: `-`, a url, a camera, or a file. ClipError for what cannot be any."""
+    """Return how to open a source.
+
+    Args:
+        source: `-` for standard input, a url, a camera, or a file.
+
+    Raises:
+        ClipError: The source is none of these, or there is no such file.
+    """
     if source == "-":
         return Address("standard input", "pipe:0", protocols="pipe", options=dict(_ANALYSIS), live=False, again=False)
     scheme, separator, _ = source.partition("://")
     if separator:
         return _url(source, scheme.lower())
-    if not source:  # which pathlib takes for the folder one is in
+    if not source:  # pathlib takes it for the current folder
         raise ClipError("a source", "its name is empty", "give a file, a camera, an address or -")
     path = Path(source)
     if sys.platform == "win32" and source.startswith("video="):
@@ -155,7 +142,7 @@ def address_of(source: str) -> Address:
 
 
 def microphone(text: str) -> Address:
-    """Read a microphone, such as `alsa:default`, `avfoundation:0` or `dshow:NAME`."""
+    """Return how to open a microphone, such as `alsa:default`, `avfoundation:0` or `dshow:NAME`."""
     kind, separator, device = text.partition(":")
     if not separator or kind not in _MICROPHONES or not device:
         raise ClipError(f"microphone {text!r}", "it is not KIND:DEVICE", "write it as alsa:default or avfoundation:0")
@@ -170,13 +157,13 @@ def _url(source: str, scheme: str) -> Address:
     if scheme in {"rtsp", "rtsps", "rtp", "udp"}:
         options |= _PROMPT
     if scheme in {"rtsp", "rtsps"}:
-        # TCP: lost packets of UDP are seen as smears, and firewalls let it through.
+        # TCP, because packets lost with UDP show as smears, and because firewalls let it through.
         options |= {"rtsp_transport": "tcp", "max_delay": "500000", "stimeout": str(round(READ_TIMEOUT_S * 1e6))}
     return Address(without_password(source), source, options=options, protocols=_NETWORK)
 
 
 def without_password(url: str) -> str:
-    """The url as it may be shown and logged."""
+    """Return the url as it may be shown and logged: without user, password and query."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -187,14 +174,11 @@ def without_password(url: str) -> str:
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
 
 
-SKIPS: Final = ("DEFAULT", "NONREF", "NONKEY")
-"""What the decoder leaves out, by how much of a hurry there is."""
-MOST_DAMAGED: Final = 200
-"""Packets in a row that cannot be decoded: what comes is not what was opened."""
+class Connection:
+    """A source that is open in FFmpeg; whatever it raises while it is read means that it is lost.
 
-
-class AvConnection:
-    """A source opened with FFmpeg."""
+    Raises ClipError where the source cannot be opened, or has neither video nor sound.
+    """
 
     def __init__(self, address: Address) -> None:
         options = {"max_pixels": str(MAX_PIXELS), **address.options}
@@ -217,12 +201,13 @@ class AvConnection:
                 raise ClipError(address.name, "there is neither video nor sound in it", "give another source")
             if self._video is not None:
                 self._video.thread_type = "SLICE"  # threads across frames would hold frames back
-        # An address of known length is a file that lies elsewhere.
-        self.ends = not address.live or (address.format is None and (self._container.duration or 0) > 0)
+        # What has a length is a file on another machine.
+        self.ends: Final = not address.live or (address.format is None and (self._container.duration or 0) > 0)
+        """Whether it is over when its data end, as a file is; a live source whose data end has been lost."""
 
     @property
     def what(self) -> str:
-        """Its tracks in words."""
+        """A description of its tracks, such as "h264 640×480 at 25 fps, aac 44100 Hz"."""
         tracks = []
         if self._video is not None:
             rate = self._video.average_rate
@@ -235,15 +220,15 @@ class AvConnection:
         return ", ".join(tracks)
 
     def pieces(self) -> Iterator[Piece]:
-        """Deliver until the end; OSError and FFmpeg's errors where it is lost."""
+        """Read and decode until the end. Raises OSError or FFmpeg's errors where the source is lost."""
         damaged = 0
         packets = self._container.demux(self._streams)
         while True:
-            asked = time.monotonic()
+            started = time.monotonic()
             packet = next(packets, None)
             if packet is None:
                 return
-            waited_s = time.monotonic() - asked
+            waited_s = time.monotonic() - started
             order = self._order if packet.stream is self._video else None
             if order is not None:
                 order.feed(packet, at_start=True)
@@ -265,17 +250,17 @@ class AvConnection:
                 yield Piece(frame, frame.time, _lasts(packet, frame), waited_s)
 
     def set_skip_level(self, level: int) -> None:
-        """Decode less: 0 all, 1 no frame that no other needs, 2 key frames only."""
+        """Set what is decoded: 0 every frame, 1 only frames that others need, 2 key frames only."""
         if self._video is not None:
             self._video.codec_context.skip_frame = SKIPS[level]
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source."""
         with contextlib.suppress(av.error.FFmpegError):
             self._container.close()
 
 
-def _lasts(packet: Packet[Any], frame: Any) -> float:  # noqa: ANN401 - a frame of either kind
+def _lasts(packet: Packet[Any], frame: av.VideoFrame | AudioFrame) -> float:
     if isinstance(frame, av.AudioFrame):
         return frame.samples / frame.sample_rate if frame.sample_rate else 0.0
     base = packet.time_base

@@ -1,4 +1,4 @@
-"""Sources read in threads of their own, and what waits for the one that takes it: bounded, the newest frames kept."""
+"""Reads live sources in threads, into a bounded inbox that keeps the newest frames."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from avgn_edge.media.live.connection import (
-    Address,
-    AvConnection,
     Connection,
     Item,
     Picture,
@@ -26,47 +24,55 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from avgn_edge.media.live.live_reader import Clock
+    from avgn_edge.media.live.live_reader import WallClock
 
 
 Opened = tuple[Reading, Callable[[], Connection]]
+"""How to read a source, and what opens it."""
 REAL_TIME: Final = 1.0
+"""How fast a file is played."""
+MOST_PICTURES: Final = 8
+MOST_SOUND_S: Final = 10.0
+CLOSING_S: Final = 0.5
+"""How long closing waits for each thread: a reader may sit in a call that only its own time limit ends."""
 
 
 def sources(
     source: str, microphone_name: str | None = None, *, speed: float | None = REAL_TIME, give_up_s: float | None = None
 ) -> list[Opened]:
-    """Return how to read `source`, and with it a microphone; nothing is opened yet.
+    """Return how to read a source, and a microphone beside it; nothing is opened yet.
 
-    `speed` is for what is no live source: so many times real time, None as fast as it is taken. ClipError for names
-    that stand for nothing.
+    Args:
+        source: As for `address_of`.
+        microphone_name: As for `connection.microphone`.
+        speed: How fast to play a source that is not live, in times real time; None is as fast as it is taken.
+        give_up_s: How long to try to open a lost source again; None is for ever.
+
+    Raises:
+        ClipError: A name stands for nothing that can be read.
     """
-    found = [address_of(source)] + ([] if microphone_name is None else [microphone(microphone_name)])
-    return [_opened(address, speed, give_up_s) for address in found]
-
-
-def _opened(address: Address, speed: float | None, give_up_s: float | None) -> Opened:
-    reading = Reading(
-        address.name,
-        live=address.live,
-        again=address.again and address.live,
-        speed=None if address.live else speed,
-        drains=address.drains,
-        give_up_s=give_up_s,
-    )
-    return reading, partial(AvConnection, address)
-
-
-MOST_PICTURES: Final = 8
-MOST_SOUND_S: Final = 10.0
-CLOSING_S: Final = 0.5
+    addresses = [address_of(source)] + ([] if microphone_name is None else [microphone(microphone_name)])
+    return [
+        (
+            Reading(
+                address.name,
+                live=address.live,
+                again=address.again and address.live,
+                speed=None if address.live else speed,
+                drains=address.drains,
+                give_up_s=give_up_s,
+            ),
+            partial(Connection, address),
+        )
+        for address in addresses
+    ]
 
 
 class Inbox:
-    """What was read and not yet taken; for many threads.
+    """A bounded queue of what was read, safe to use from many threads.
 
-    Of pictures the newest few are kept. Sound is dropped only when there is more than `MOST_SOUND_S` of it, the older
-    half, and a status says so. With `patient` nothing is dropped: who puts waits instead.
+    It keeps the newest few pictures. Of sound the older half is dropped when there is more than `MOST_SOUND_S` of it,
+    and a status says so. A `patient` inbox drops nothing: `put` waits until there is room.
     """
 
     def __init__(self, *, patient: bool = False) -> None:
@@ -79,7 +85,7 @@ class Inbox:
         self.dropped_pictures = 0
 
     def put(self, item: Item) -> None:
-        """Put something in."""
+        """Append an item."""
         with self._change:
             if self._patient:
                 self._change.wait_for(lambda: self._closed or not self._full())
@@ -90,7 +96,10 @@ class Inbox:
             self._change.notify_all()
 
     def get(self, timeout_s: float) -> Item | None:
-        """Take the oldest; None if nothing came in time, or all is over. Raises, at the end, what a reader raised."""
+        """Take the oldest item; None if nothing came in time, or if all is over.
+
+        When the inbox is empty, raises the error that it was closed with, once.
+        """
         with self._change:
             self._change.wait_for(lambda: self._items or self._closed, timeout_s)
             if self._items:
@@ -105,12 +114,12 @@ class Inbox:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is there and nothing will come."""
+        """Whether the inbox is empty and closed."""
         with self._change:
             return self._closed and not self._items and self._error is None
 
     def close(self, error: BaseException | None = None) -> None:
-        """Nothing more will be put in; `error` says why."""
+        """Say that nothing more will be put in, and with which error reading ended."""
         with self._change:
             self._closed, self._error = True, error
             self._change.notify_all()
@@ -142,11 +151,9 @@ class Inbox:
 
 
 class Feed:
-    """Reads sources in the background from `with` on; `get` hands out what they deliver, in the order it came."""
+    """Reads sources, each in a thread, inside a `with` block; `inbox` is where their items arrive."""
 
-    def __init__(
-        self, sources: Sequence[tuple[Reading, Callable[[], Connection]]], clock: Clock, *, patient: bool = False
-    ) -> None:
+    def __init__(self, sources: Sequence[Opened], clock: WallClock, *, patient: bool = False) -> None:
         self._clock, self._stop = clock, threading.Event()
         self.inbox = Inbox(patient=patient)
         self.started = clock.now()
@@ -167,12 +174,12 @@ class Feed:
     ) -> None:
         self._stop.set()
         self.inbox.close()
-        for thread in self._threads:  # a reader may sit in a call that only its own time limit ends
+        for thread in self._threads:
             thread.join(CLOSING_S)
 
     @property
     def now_s(self) -> float:
-        """The second of the stream that our clock says it is."""
+        """The second of the stream that it is now, by our clock."""
         return self._clock.now() - self.started
 
     def _read(self, reading: Reading, connect: Callable[[], Connection]) -> None:
@@ -181,7 +188,7 @@ class Feed:
         try:
             for item in reader.items():
                 self.inbox.put(item)
-        except BaseException as caught:  # noqa: BLE001 - raised again where it can be told
+        except BaseException as caught:  # noqa: BLE001 - raised again by `Inbox.get`
             error = caught
         with self._lock:
             self._left -= 1

@@ -1,4 +1,4 @@
-"""Reads one source for as long as it is wanted: paces it, places it in time, and opens it again when it is lost."""
+"""Reads one live source: paces it, places it in the stream's time, and opens it again when it is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Event
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import av
 import av.error
@@ -16,41 +16,43 @@ from avgn_edge._base.errors import ClipError
 from avgn_edge.media.live.connection import Connection, Item, Picture, Piece, Sound, State, Status
 from avgn_edge.media.source import LIBRARY_ERRORS, reason
 
-
-class Clock(Protocol):
-    """Tells the time and waits."""
-
-    def now(self) -> float:
-        """Seconds, from anywhere, never falling."""
-        ...
-
-    def wait(self, seconds: float, stop: Event) -> bool:
-        """Wait, or until `stop`; tell whether it was `stop`."""
-        ...
-
-
-class WallClock:
-    """The machine's."""
-
-    def now(self) -> float:
-        """Seconds, from anywhere, never falling."""
-        return time.monotonic()
-
-    def wait(self, seconds: float, stop: Event) -> bool:
-        """Wait, or until `stop`; tell whether it was `stop`."""
-        return stop.wait(max(0.0, seconds))
-
-
 Kind = Literal["video", "audio"]
 AHEAD_S: Final = 5.0
 BACK_S: Final = 1.0
 """Time stamps further ahead of, or behind, the one before than this have jumped."""
 TOGETHER_S: Final = 1.0
-"""A track that jumps to within this of where the other already is has jumped with it."""
+"""A track that jumps to within this of the other's time has jumped along with it."""
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 30.0
+WAITED_S: Final = 0.002
+"""A reader that had to wait for a source so long has caught up with it."""
+DRIFT_S: Final = 0.5
+PERIOD_S: Final = 60.0
+"""If everything that comes in a period is late, or early, by more than `DRIFT_S`, the two clocks have come apart."""
+SKIP_AFTER_S: Final = (1.0, 3.0)
+"""Behind by more than these, the skip level is 1 and 2: see `Connection.set_skip_level`."""
+CAUGHT_UP_S: Final = 0.3
+"""Behind by less than this, every frame is decoded again."""
+_LEFT_OUT: Final = ("", "frames that no other needs are left out", "all but key frames are left out")
+
+
+class WallClock:
+    """Tells the time and waits, by the machine's clock."""
+
+    def now(self) -> float:
+        """Return the seconds since some fixed moment; they never fall."""
+        return time.monotonic()
+
+    def wait(self, seconds: float, stop: Event) -> bool:
+        """Wait so many seconds, or until `stop` is set; return whether it is."""
+        return stop.wait(max(0.0, seconds))
 
 
 class Timeline:
-    """Keeps video and sound on one clock. Each track has its shift, the same one for both unless one jumps alone."""
+    """Puts video and sound on one clock.
+
+    Each track has a shift from the source's time to the stream's: the same for both unless one jumps alone.
+    """
 
     def __init__(self) -> None:
         self._shift: dict[Kind, float] = {}
@@ -58,15 +60,20 @@ class Timeline:
         self._base: float | None = None
 
     def connect(self, now_s: float) -> None:
-        """A connection begins: its first time stamp is at second `now_s` of the stream."""
+        """Begin with a new connection, whose first time stamp is at second `now_s` of the stream."""
         self._shift.clear()
         self._due.clear()
         self._base = now_s
 
     def place(self, kind: Kind, time_s: float | None, lasts_s: float, now_s: float | None = None) -> float:
-        """Return the second of the stream at which the source's `time_s` is.
+        """Return the second of the stream for a time of the source.
 
-        `now_s` is where a track that jumped goes on: for a live source what the clock says, None: where it left off.
+        Args:
+            kind: The track.
+            time_s: The source's time; None goes on where the track left off.
+            lasts_s: How long the frame or piece of sound lasts.
+            now_s: Where a track goes on that jumped, for a live source the clock's second of the stream; None goes on
+                where it left off.
         """
         due = self._due.get(kind)
         if time_s is None:
@@ -85,7 +92,7 @@ class Timeline:
         return placed
 
     def move(self, seconds: float) -> None:
-        """Let everything be later by `seconds`: the source's clock runs slower, or faster, than ours."""
+        """Make everything later by `seconds`, because the source's clock runs slower, or faster, than ours."""
         for kind in self._shift:
             self._shift[kind] += seconds
             self._due[kind] += seconds
@@ -97,44 +104,34 @@ class Timeline:
         return goes_on_s - time_s
 
 
-FIRST_WAIT_S: Final = 1.0
-LONGEST_WAIT_S: Final = 30.0
-WAITED_S: Final = 0.002
-"""Who is kept waiting for this long by a source has caught up with it."""
-DRIFT_S: Final = 0.5
-PERIOD_S: Final = 60.0
-"""Where all that comes in a period is late, or early, by more than `DRIFT_S`, the two clocks have come apart."""
-HURRY_S: Final = (1.0, 3.0)
-"""Behind by this much, frames that no other needs are not decoded; by this much, only key frames are."""
-CALM_S: Final = 0.3
-_LEFT_OUT: Final = ("", "frames that no other needs are left out", "all but key frames are left out")
-
-
 @dataclass(frozen=True)
 class Reading:
-    """How a source is read."""
+    """How to read a source."""
 
     name: str
     live: bool = True
-    """Time goes on while it is lost, and it has its time from our clock when it comes back."""
+    """Whether the stream's time goes on while the source is lost."""
     again: bool = True
     """Whether to open it again when it is lost."""
     speed: float | None = None
-    """Hand out no faster than so many times real time; None as it comes."""
+    """Deliver no faster than so many times real time; None is as it comes."""
     drains: bool = True
-    """Whether its data come when they come; a file's are always there."""
+    """Whether we may have to wait for data: those of a file are always there."""
     give_up_s: float | None = None
-    """How long to try to get it back; None for ever."""
+    """How long to try to open it again; None is for ever."""
 
 
 class Drift:
-    """Tells when a source's time is to be moved; segments that come at once, or a pause that is made up, are none."""
+    """Notices that a source's clock and ours come apart.
+
+    A segment that comes all at once, or a pause that is made up for, is no drift: some pieces are in time then.
+    """
 
     def __init__(self, now: float) -> None:
         self._since, self._least_s, self._most_s = now, math.inf, -math.inf
 
     def seen(self, now: float, after_s: float) -> float:
-        """Note how long after its time a piece came; return by how many seconds to move what follows, mostly 0."""
+        """Note how long after its time a piece came; return by how many seconds to move what follows: mostly 0."""
         self._least_s, self._most_s = min(self._least_s, after_s), max(self._most_s, after_s)
         if now - self._since < PERIOD_S:
             return 0.0
@@ -146,26 +143,34 @@ class Drift:
 
 
 class Reader:
-    """Delivers what one source does. Not for several threads; `stop` ends it from another."""
+    """Reads one source.
+
+    Args:
+        reading: How to read it.
+        connect: Opens it; raises ClipError or what FFmpeg raises.
+        clock: Tells the time.
+        stop: Set by another thread, it ends the reading.
+        started: The clock's time at second 0 of the stream; None is now.
+    """
 
     def __init__(
         self,
         reading: Reading,
         connect: Callable[[], Connection],
-        clock: Clock,
+        clock: WallClock,
         stop: Event,
         started: float | None = None,
     ) -> None:
         self._reading, self._connect, self._clock, self._stop = reading, connect, clock, stop
         self._started = clock.now() if started is None else started
         self._timeline = Timeline()
-        self._hurry = 0
-        self._behind_s = 0.0  # how far its time is behind our clock for no fault of ours
+        self._skip_level = 0
+        self._behind_s = 0.0  # how far the source itself is behind our clock
         self._first_s = 0.0
         self._drift = Drift(self._started)
 
     def items(self) -> Iterator[Item]:
-        """Deliver until the end, or until it is stopped. ClipError where the source is given up."""
+        """Deliver until the end, or until it is stopped. Raises ClipError where the source is given up."""
         reading, wait_s = self._reading, FIRST_WAIT_S
         lost_at: float | None = None
         while not self._stop.is_set():
@@ -211,7 +216,7 @@ class Reader:
     def _play(self, connection: Connection) -> Iterator[Item]:
         self._timeline.connect(self._now_s() if self._reading.live else 0.0)
         self._first_s = self._clock.now() if not self._reading.live else self._started
-        self._hurry, self._behind_s = 0, 0.0
+        self._skip_level, self._behind_s = 0, 0.0
         self._drift = Drift(self._first_s)
         for piece in connection.pieces():
             video = isinstance(piece.frame, av.VideoFrame)
@@ -222,7 +227,7 @@ class Reader:
                 if self._clock.wait(self._behind_s - after_s, self._stop):
                     return
                 after_s = self._behind_s
-            yield from self._hurried(connection, self._late_s(piece, after_s))
+            yield from self._skip_if_late(connection, self._late_s(piece, after_s))
             if isinstance(piece.frame, av.VideoFrame):
                 yield Picture(piece.frame, time_s)
             else:
@@ -238,23 +243,23 @@ class Reader:
         return self._clock.now() - self._started
 
     def _after_s(self, time_s: float) -> float:
-        """How long after its time, by our clock, a piece comes; below 0 it is early."""
+        """Return how long after its time, by our clock, a piece comes; below 0 it is early."""
         return self._clock.now() - self._first_s - time_s / (self._reading.speed or 1.0)
 
     def _late_s(self, piece: Piece, after_s: float) -> float:
-        """How late a piece is because we are slow: what the source itself is late with is forgiven."""
+        """Return how late a piece is because we are slow, without what the source itself is late."""
         if self._reading.drains and (after_s < self._behind_s or piece.waited_s > WAITED_S):
             self._behind_s = after_s
         return after_s - self._behind_s
 
-    def _hurried(self, connection: Connection, late_s: float) -> Iterator[Status]:
+    def _skip_if_late(self, connection: Connection, late_s: float) -> Iterator[Status]:
         if self._reading.speed is None and not self._reading.live:
-            return  # as fast as it is taken: nobody is late
-        level = 0 if late_s < CALM_S else max(self._hurry, sum(late_s > limit for limit in HURRY_S))
-        if level == self._hurry:
+            return  # it is read as fast as it is taken, and cannot be late
+        level = 0 if late_s < CAUGHT_UP_S else max(self._skip_level, sum(late_s > limit for limit in SKIP_AFTER_S))
+        if level == self._skip_level:
             return
         text = f"{late_s:.1f} s behind: {_LEFT_OUT[level]}" if level else "caught up: every frame is decoded again"
-        self._hurry = level
+        self._skip_level = level
         connection.set_skip_level(level)
         yield self._status("behind", text)
 
