@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from network_makers import LABELS, tiny_settings
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.training.recipe import recipe_of
+from avgn_edge.architectures.avgn.training.training_settings import LearningRates, TrainingSettings
 from avgn_edge.training.batches import Batch
-from avgn_edge.training.monitor import Silent
+from avgn_edge.training.monitor import Monitor
 from avgn_edge.training.run import train
-from avgn_edge.training.training_settings import LearningRates, TrainingSettings
 
 SIDE = 64
 SETTINGS = TrainingSettings(
@@ -51,7 +54,7 @@ class RandomSource:
             yield self._spoil(number, place, random_batch((self._rank, number, place), self._task))
 
 
-class Remembers(Silent):
+class Remembers(Monitor):
     """Keeps all it hears."""
 
     def __init__(self):
@@ -66,18 +69,13 @@ class Remembers(Silent):
 
 def run_training(output, **changes):
     """Train `small_model` on random batches for two epochs of three steps; return the model and what was heard."""
-    options = {
-        "model": small_model(),
-        "source": RandomSource(),
-        "settings": SETTINGS,
-        "validation": None,
-        "resume": False,
-        "monitor": Remembers(),
-        "device": torch.device("cpu"),
-        **changes,
-    }
-    train(output=output, **options)
-    return options["model"], options["monitor"]
+    options = {"resume": False, "monitor": Remembers(), "device": torch.device("cpu"), **changes}
+    model, source = options.pop("model", None) or small_model(), options.pop("source", None) or RandomSource()
+    settings, validation = options.pop("settings", SETTINGS), options.pop("validation", None)
+    validate = None if validation is None else partial(validation, model)
+    recipe = recipe_of(model, source, settings, validate=validate, data=options.pop("data", ""))
+    train(recipe, output, **options)
+    return model, options["monitor"]
 
 
 def same_weights(one, other):

@@ -63,6 +63,8 @@ class Architecture:
     """Where its class of `highlights.policy.HighlightPolicy` is, as module:name."""
     checkpoints: str
     """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
+    training: str = ""
+    """Where the function is that makes a `training.stages.Recipe`, as module:name; none where it is trained elsewhere."""
 
     @property
     def names(self) -> tuple[str, ...]:

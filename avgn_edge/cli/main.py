@@ -598,7 +598,7 @@ def train(
     from avgn_edge.cli import train as training
 
     training.check_extra()
-    from avgn_edge.training.assemble import TrainOptions
+    from avgn_edge.training.train_options import TrainOptions
 
     asked = TrainOptions(
         preset=preset.value if preset is not None else None,

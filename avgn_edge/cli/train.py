@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Literal
 
 from avgn_edge._base.errors import DataError
 from avgn_edge._base.text import printable
+from avgn_edge.bundle.architecture import architecture, load
 from avgn_edge.cli import console
 from avgn_edge.cli.extras import require
 from avgn_edge.cli.formatting import counted
 from avgn_edge.cli.progress import Bar, Beat, on_terminal, pace
+from avgn_edge.training.monitor import Monitor, Several, TensorBoardMonitor, has_tensorboard
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import torch
     from rich.progress import Progress, TaskID
     from typing_extensions import Self
 
     from avgn_edge.data.datasets import DataSet, Task
-    from avgn_edge.training.assemble import Begun, TrainOptions, Validator
+    from avgn_edge.training.clip_source import TrainingClips
     from avgn_edge.training.distributed import World
-    from avgn_edge.training.monitor import Monitor
-    from avgn_edge.training.training_settings import LossWeights
+    from avgn_edge.training.stages import Recipe, Stage
+    from avgn_edge.training.train_options import TrainOptions
 
 
 SYMBOLS = {
@@ -45,15 +46,15 @@ SYMBOLS = {
 SHARES = {"top1": "top-1", "mAP": "mAP"}
 
 
-class TrainingMonitor:
+class TrainingMonitor(Monitor):
     """Shows each epoch as a line on stderr or, `as_json`, an object on stdout; a context manager.
 
     The one under way has a bar on a terminal, and a line every half minute elsewhere.
     """
 
-    def __init__(self, epochs: int, weights: LossWeights, checkpoint: Path, *, as_json: bool) -> None:
+    def __init__(self, epochs: int, checkpoint: Path, *, as_json: bool) -> None:
         self._epochs = epochs
-        self._weights = weights
+        self._weights: Mapping[str, float] = {}
         self._checkpoint = checkpoint
         self._as_json = as_json
         self._bar: Progress | None = None
@@ -76,6 +77,10 @@ class TrainingMonitor:
         self._take_bar_away()
         if self._beat is not None:
             self._beat.__exit__(kind, error, trace)
+
+    def stage(self, stage: Stage, _first_epoch: int, _first_step: int) -> None:
+        """Weigh the loss terms as the stage does."""
+        self._weights = stage.objective.weights
 
     def step(self, epoch: int, step: int, steps: int, terms: Mapping[str, float]) -> None:
         """Move the bar, or remember what the next line says; the means since the epoch, or this run, began."""
@@ -126,7 +131,7 @@ class TrainingMonitor:
         os.write(2, b"\nstopping after this step; Ctrl-C again ends at once, and loses what is not saved\n")
 
     def _total(self, terms: Mapping[str, float]) -> float:
-        return float(sum(getattr(self._weights, name) * value for name, value in terms.items()))
+        return float(sum(self._weights[name] * value for name, value in terms.items()))
 
     def _line(self) -> str:
         return f"{self._shown}, {pace(self._taken, self._left, monotonic() - self._started)}"
@@ -185,40 +190,28 @@ def run_training(
     data: Data, asked: TrainOptions, output: Path, device_name: str, *, resume: bool, as_json: bool
 ) -> None:
     """Read the data, say what will be done, and do it."""
-    from avgn_edge.training import assemble  # noqa: PLC0415 - imports PyTorch
-    from avgn_edge.training.clip_loader import worker_deaths  # noqa: PLC0415
+    from avgn_edge.training.clip_loader import worker_deaths  # noqa: PLC0415 - imports PyTorch
+    from avgn_edge.training.clip_source import TrainingClips  # noqa: PLC0415
     from avgn_edge.training.distributed import World  # noqa: PLC0415
     from avgn_edge.training.run import check_output, state_path, train  # noqa: PLC0415
+    from avgn_edge.training.train_options import choose_device  # noqa: PLC0415
 
     found = check_output(output, resume=resume)
     world = World.from_environment()
-    device = assemble.choose_device(device_name, world)
+    device = choose_device(device_name, world)
     workers = _workers(data.workers, world)
     with world.joined(device):
-        clips, held_out = world.from_first(lambda: _read(data, asked.seed, workers))
-        begun = assemble.make_model(asked, assemble.choose_settings(asked, device), clips)
-        source = assemble.training_source(clips, asked, device, world, workers, console.warning)
-        validation = None if held_out is None else assemble.Validator(held_out, asked.batch, workers, device)
+        usable, held_out = world.from_first(lambda: _read(data, asked.seed, workers))
+        clips = TrainingClips(usable, held_out, asked, device, world, workers, console.warning)
+        recipe: Recipe = load(architecture("avgn").training)(asked, clips)
         if world.first:
-            facts = Facts(begun, asked, clips, validation, source.batches, device, world)
-            for line in facts.lines():
+            for line in _facts(recipe, clips):
                 console.note(line)
             if resume:
                 console.note(f"resuming from {state_path(output)}" if found else "nothing to resume from: a new run")
-        with _monitored(output, begun, world, as_json=as_json) as monitor, worker_deaths():
+        with _monitored(output, recipe, world, as_json=as_json) as monitor, worker_deaths():
             try:
-                train(
-                    begun.model,
-                    source,
-                    begun.settings,
-                    validation=validation,
-                    output=output,
-                    resume=resume,
-                    monitor=monitor,
-                    device=device,
-                    data=assemble.fingerprint(clips, asked),
-                    world=world,
-                )
+                train(recipe, output, resume=resume, monitor=monitor, device=device, world=world)
             except KeyboardInterrupt:
                 if world.first and state_path(output).exists():
                     console.note(f"{state_path(output)}: go on with the same command and --resume")
@@ -259,60 +252,40 @@ def _read(data: Data, seed: int, workers: int) -> tuple[DataSet, DataSet | None]
     return (usable.part("train") if any(clip.split for clip in usable.clips) else usable), None
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is about to be done."""
+def _facts(recipe: Recipe, clips: TrainingClips) -> Iterator[str]:
+    """Say what is about to be done in a line each: data, network, stages, curves."""
+    from avgn_edge.training.clip_source import can_rank  # noqa: PLC0415 - imports PyTorch
 
-    begun: Begun
-    asked: TrainOptions
-    clips: DataSet
-    validation: Validator | None
-    steps: int
-    device: torch.device
-    world: World
-
-    def lines(self) -> Iterator[str]:
-        """Say it in a line each: data, network, training, curves."""
-        from avgn_edge.training.monitor import has_tensorboard  # noqa: PLC0415 - imports PyTorch
-
-        begun, settings = self.begun, self.begun.settings
-        held_out = len(self.validation.data.clips) if self.validation is not None else "none"
-        clips, classes = counted(len(self.clips.clips), "clip"), counted(len(self.clips.labels), "class", "classes")
-        yield f"data: {clips} to train on, {held_out} held out; {classes}, {self.clips.task}"
-        parameters = sum(value.numel() for value in begun.model.parameters())
-        origin = f"from {self.asked.init}" if self.asked.init is not None else self.asked.preset or "small"
-        parts = [f"network: {origin}, {parameters / 1e6:.2f} M parameters"]
-        if settings.frozen:
-            parts.append(f"{', '.join(settings.frozen)} frozen")
-        if begun.new_labels is not None:
-            parts.append(
-                f"labels new to it: {_some(begun.new_labels)}" if begun.new_labels else "all labels known to it"
-            )
-        yield "; ".join(parts)
-        where = f"{self.world.size} processes, the first on {self.device}" if self.world.size > 1 else str(self.device)
-        steps = counted(self.steps, "step")
-        batch = f"{settings.batch} clips" + (" on each" if self.world.size > 1 else "")
+    asked, world, data = clips.asked, clips.world, clips.data
+    held_out = len(clips.held_out.clips) if clips.held_out is not None else "none"
+    count, classes = counted(len(data.clips), "clip"), counted(len(data.labels), "class", "classes")
+    yield f"data: {count} to train on, {held_out} held out; {classes}, {data.task}"
+    parameters = sum(value.numel() for value in recipe.model.parameters())
+    origin = f"from {asked.init}" if asked.init is not None else asked.preset or "small"
+    yield "; ".join([f"network: {origin}, {parameters / 1e6:.2f} M parameters", *recipe.notes])
+    where = f"{world.size} processes, the first on {clips.device}" if world.size > 1 else str(clips.device)
+    batch = f"{asked.batch} clips" + (" on each" if world.size > 1 else "")
+    for stage in recipe.stages:
+        steps = counted(stage.source.batches, "step")
         yield (
-            f"training: {counted(settings.epochs, 'epoch')} of {steps} of {batch}, {settings.optimiser}, "
-            f"{settings.precision}; {where}"
+            f"{stage.name}: {counted(stage.epochs, 'epoch')} of {steps} of {batch}, {stage.optimisation.optimiser}, "
+            f"{asked.precision_on(clips.device)}; {where}"
         )
-        yield "curves: " + (
-            "in a folder beside the checkpoint" if has_tensorboard() else "none, TensorBoard is not installed"
-        )
-        if self.validation is not None and self.clips.task == "multi-label" and not self.validation.precise:
-            yield "validation: top-1 only; mAP needs scikit-learn (pip install 'avgn-edge[evaluate]')"
+    yield "curves: " + (
+        "in a folder beside the checkpoint" if has_tensorboard() else "none, TensorBoard is not installed"
+    )
+    if clips.held_out is not None and data.task == "multi-label" and not can_rank():
+        yield "validation: top-1 only; mAP needs scikit-learn (pip install 'avgn-edge[evaluate]')"
 
 
 @contextmanager
-def _monitored(output: Path, begun: Begun, world: World, *, as_json: bool) -> Iterator[Monitor]:
-    from avgn_edge.training.monitor import Several, Silent, TensorBoardMonitor, has_tensorboard  # noqa: PLC0415
-
+def _monitored(output: Path, recipe: Recipe, world: World, *, as_json: bool) -> Iterator[Monitor]:
     if not world.first:
-        yield Silent()
+        yield Monitor()
         return
-    epochs, losses = begun.settings.epochs, begun.settings.losses
+    epochs = sum(stage.epochs for stage in recipe.stages)
     curves = [TensorBoardMonitor(output.with_name(f"{output.name}.log"))] if has_tensorboard() else []
-    with TrainingMonitor(epochs, losses, output, as_json=as_json) as shown:
+    with TrainingMonitor(epochs, output, as_json=as_json) as shown:
         yield Several([shown, *curves])
 
 
@@ -325,8 +298,3 @@ def _tell_result(output: Path) -> None:
     if best.exists():
         console.data(f"best on held-out clips: {printable(str(best))}")
     console.data(f"next: avgn-edge export {printable(quoted(str(output)))}")
-
-
-def _some(names: tuple[str, ...]) -> str:
-    few = ", ".join(names[:5])
-    return f"{few} and {len(names) - 5} more" if len(names) > 5 else few

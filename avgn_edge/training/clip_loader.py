@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from avgn_edge.media.opening import open_clip
 from avgn_edge.training.batches import Augmentation, Batch, augment_frames, change_gain, mask_spectrograms
 
 if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
     from avgn_edge.data.datasets import DataSet, LabelledClip
     from avgn_edge.media.clip import Clip
 
@@ -310,51 +308,3 @@ def worker_deaths() -> Iterator[None]:
             "a worker process died, most likely for want of memory",
             "use fewer workers or a smaller batch; in a container, give more shared memory",
         ) from error
-
-
-class BatchSource(Protocol):
-    """What `train` asks of its data."""
-
-    @property
-    def batches(self) -> int:
-        """How many batches an epoch has; the same on every process of a run."""
-        ...
-
-    def epoch(self, number: int, first: int = 0) -> Iterable[Batch]:
-        """Yield the batches of epoch `number`, from 0 on, beginning with batch `first`.
-
-        The same again for the same number, wherever it begins: resuming rests on it.
-        """
-        ...
-
-
-class LoaderSource:
-    """A `BatchSource` of encoded clips: reads what `make_loader` made.
-
-    `tell` is given a line for every clip that failed or had something wrong with it, once each.
-    """
-
-    def __init__(self, loader: DataLoader[Item], tell: Callable[[str], None] = lambda _: None) -> None:
-        self._loader = loader
-        self._tell = tell
-        self._told: set[str] = set()
-
-    @property
-    def batches(self) -> int:
-        """Batches an epoch."""
-        return len(self._loader)
-
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch; DataError when no clip of a batch could be read."""
-        batches = epoch_batches(self._loader, number, first)
-        loaded = next(batches, None)
-        while loaded is not None:
-            for text in (*(failure.error for failure in loaded.failures), *loaded.warnings):
-                if text not in self._told:
-                    self._told.add(text)
-                    self._tell(text)
-            if loaded.batch is None:
-                names = ", ".join(failure.name for failure in loaded.failures[:3])
-                raise DataError("a batch", f"none of its clips could be read, among them {names}", "repair them")
-            yield loaded.batch
-            loaded = next(batches, None)

@@ -20,9 +20,9 @@ from torch import Tensor
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.inference import probabilities
+from avgn_edge.architectures.avgn.training.validate import Answers, answers
 from avgn_edge.cli.console import data as line
 from avgn_edge.cli.formatting import columns
-from avgn_edge.training.validate import Answers, answers
 from recipes.digits.evidence import when_and_where
 from recipes.digits.pool import FeaturePool, Pool, decode_pool, encode_pool
 

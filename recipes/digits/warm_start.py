@@ -75,13 +75,6 @@ def audio_batches(pool: Pool, classes: int, batch: int, rng: np.random.Generator
         yield torch.from_numpy(x[:, np.newaxis]), soft_targets(pool.label[clip], pool.spoken[clip, moment], classes)
 
 
-def plain_audio_batches(pool: Pool, classes: int, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Spectrograms as they are, for validation."""
-    for clip, moment in _moments(pool.spoken, batch, rng):
-        x = torch.from_numpy(pool.spectrograms[clip, moment].astype(np.float32))
-        yield x, soft_targets(pool.label[clip], pool.spoken[clip, moment], classes)
-
-
 def another_voice(spectrogram: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Change pace and vocal tract, each by itself: log-mel [96, 64], stretched in time and shifted in mel."""
     rows, bands = spectrogram.shape
