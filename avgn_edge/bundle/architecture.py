@@ -64,7 +64,7 @@ class Architecture:
     checkpoints: str
     """Where the function is that reads a checkpoint into an `export.network.TrainedNetwork`, as module:name."""
     training: str = ""
-    """Where the function is that makes a `training.stages.Recipe`, as module:name; none where it is trained elsewhere."""
+    """Where the function is that makes its `training.stages.Recipe`, as module:name; empty where there is none."""
 
     @property
     def names(self) -> tuple[str, ...]:

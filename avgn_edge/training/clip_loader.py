@@ -187,11 +187,11 @@ class Order(Sampler[list[Key]]):
         return len(range(self._rank * self._batch, self._clips, self._world * self._batch))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, clips = self._epoch, self._epoch_order(self._epoch)
+        epoch, clips = self._epoch, self._clips_in_order()
         for number in range(self._start, len(self)):
             yield [(epoch, int(clips[place])) for place in self._places(number)]
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:  # noqa: ARG002 - always the same here
+    def _clips_in_order(self) -> NDArray[np.int64]:
         return np.arange(self._clips)
 
     def _places(self, number: int) -> range:
@@ -217,8 +217,8 @@ class ShuffledOrder(Order):
         """Count this process's batches in a whole epoch, which is every process's number."""
         return self._clips // (self._batch * self._world)
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng((_ORDER_STREAM, self._seed, epoch)).permutation(self._clips)
+    def _clips_in_order(self) -> NDArray[np.int64]:
+        return np.random.default_rng((_ORDER_STREAM, self._seed, self._epoch)).permutation(self._clips)
 
 
 def collate(items: list[Item]) -> LoadedBatch:
@@ -277,22 +277,18 @@ def epoch_batches(loader: DataLoader[Item], epoch: int, start_batch: int = 0) ->
         raise TypeError("epoch_batches reads the loaders of make_loader")
     order.start_at(epoch, start_batch)
     clips, failures = order.clips_an_epoch, list[Failure]()
-    for loaded in _guarded(loader):
-        failures += loaded.failures
-        if len(failures) > MOST_FAILURES * clips:
-            raise DataError(
-                f"{len(failures)} of {clips} clips",
-                "they cannot be used: " + "; ".join(failure.error for failure in failures[:3]),
-                "repair them or leave them out: a tenth of an epoch may fail",
-            )
-        yield loaded
-
-
-def _guarded(loader: DataLoader[Item]) -> Iterator[LoadedBatch]:
     with worker_deaths():
         with kept_from_children():
             batches = iter(loader)
-        yield from batches
+        for loaded in batches:
+            failures += loaded.failures
+            if len(failures) > MOST_FAILURES * clips:
+                raise DataError(
+                    f"{len(failures)} of {clips} clips",
+                    "they cannot be used: " + "; ".join(failure.error for failure in failures[:3]),
+                    "repair them or leave them out: a tenth of an epoch may fail",
+                )
+            yield loaded
 
 
 @contextmanager

@@ -177,7 +177,7 @@ class _Run:
         seed_step(self.recipe.seed, self.world.rank, number)
         losses: dict[str, Tensor] = wrapped(batch.to(self.device), number)
         optimiser.zero_grad()
-        stage.objective.total(losses).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(stage.objective.total(losses))
         flag = torch.tensor(float(self.interruption.asked), device=self.device)
         told = self.world.mean(torch.stack([*(value.detach().float() for value in losses.values()), flag])).tolist()
         terms = dict(zip(losses, told, strict=False))

@@ -129,11 +129,8 @@ def make_optimiser(model: nn.Module, stage: Stage) -> Optimizer:
     unknown = {*stage.rates, *stage.fixed_statistics} - {*groups}
     if unknown:
         raise ValueError(f"the network has no module {min(unknown)!r}")
-    parameters = [
-        {"params": group, "lr": stage.rates[name], "name": name}
-        for name, group in groups.items()
-        if name in stage.rates
-    ]
+    learning = [name for name in groups if name in stage.rates]
+    parameters = [{"params": groups[name], "lr": stage.rates[name], "name": name} for name in learning]
     how = stage.optimisation
     if how.optimiser == "sgd":
         return torch.optim.SGD(parameters, momentum=how.momentum, weight_decay=how.weight_decay)

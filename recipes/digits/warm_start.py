@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.encoders import lay_out
 from recipes.digits.pool import Pool
 
 Batch = tuple[Tensor, Tensor]
@@ -143,7 +144,7 @@ def warm_start(
     log: Callable[[str], None],
 ) -> None:
     """Train one encoder and its auxiliary head (FC^A, FC^G or FC^L) with SGD and one cosine cycle."""
-    encoder.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(encoder.train())
     parameters = [*encoder.parameters(), *head.parameters()]
     optimiser = torch.optim.SGD(parameters, options.learning_rate, momentum=0.9, weight_decay=options.weight_decay)
     steps = options.epochs * steps_an_epoch
@@ -159,7 +160,7 @@ def warm_start(
             logits = head(features.mean(dim=(2, 3)) if features.dim() == 4 else features)
             loss = F.cross_entropy(logits, target)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
@@ -167,7 +168,7 @@ def warm_start(
             right += int((logits.argmax(1) == target.argmax(1))[evident].sum())
             seen += int(evident.sum())
         log(f"epoch {epoch + 1}/{options.epochs} loss {np.mean(losses):.3f} top-1 with evidence {right / seen:.3f}")
-    encoder.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    lay_out(encoder.eval(), torch.contiguous_format)
 
 
 @torch.no_grad()

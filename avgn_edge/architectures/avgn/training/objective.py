@@ -119,9 +119,8 @@ class AvgnObjective(Objective):
             features = self._features(batch)
             done = run(model, batch.frames, features, order, settings.mask_ratio, own_moment=settings.own_moment)
             # Drawn last, so that the other terms are the same with and without it.
-            second = (
-                random_patches(model, batch.frames, features, order) if self.weights["random_crop"] else done.hidden
-            )
+            crops = self.weights["random_crop"]
+            second = random_patches(model, batch.frames, features, order) if crops else done.hidden
         done = _exact(done)
         terms = {
             "classification": lambda: classification_loss(model, done, target),
@@ -151,11 +150,7 @@ class AvgnObjective(Objective):
 
 def _exact(done: Pass) -> Pass:
     """The same in float32: losses are not taken in half precision."""
-    parts = {field.name: getattr(done, field.name) for field in fields(done)}
-    exact = {
-        name: value.float()
-        for name, value in parts.items()
-        if isinstance(value, Tensor) and value.dtype.is_floating_point
-    }
+    parts = {field.name: getattr(done, field.name) for field in fields(done) if field.name != "saliency"}
+    exact = {name: value.float() for name, value in parts.items() if value.dtype.is_floating_point}
     scores = Saliency(done.saliency.scores.float(), done.saliency.embedded.float(), done.saliency.features.float())
     return replace(done, saliency=scores, **exact)

@@ -13,6 +13,7 @@ from torch import Tensor
 from avgn_edge._base.errors import BundleError, DataError
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.encoders import lay_out
 from avgn_edge.architectures.avgn.network.settings import preset
 from avgn_edge.architectures.avgn.training.objective import AvgnObjective
 from avgn_edge.architectures.avgn.training.training_settings import LearningRates, TrainingSettings, without
@@ -97,7 +98,7 @@ def recipe_of(
     if unknown:
         raise ValueError(f"the network has no module {min(unknown)!r}")
     for encoder in (model.audio_encoder, model.global_encoder, model.local_encoder):
-        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out(encoder)
     learning = [name for name in modules if name not in settings.frozen]
     rates = {name: getattr(settings.rates, _GROUPS.get(name, "classifier")) for name in learning}
     stage = Stage(
