@@ -146,6 +146,7 @@ class _Run:
 
     def _train_stage(self, stage: Stage, first_epoch: int, first_step: int) -> None:
         model, source, progress = self.recipe.model, stage.source, self.progress
+        model.zero_grad()  # what is frozen from now on need not keep its gradients
         train_mode(model, stage)  # before DDP looks at what has gradients
         optimiser = make_optimiser(model, stage)
         schedule = make_schedule(optimiser, stage)
