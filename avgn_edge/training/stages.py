@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from avgn_edge.training.batches import Batch
 
-OptimiserName = Literal["sgd", "adamw"]
+Optimiser = Literal["sgd", "adamw"]
 
 
 class BatchSource(Protocol):
@@ -74,7 +74,7 @@ class Objective(nn.Module):
 class Optimisation:
     """How parameters follow their gradients."""
 
-    optimiser: OptimiserName = "sgd"
+    optimiser: Optimiser = "sgd"
     momentum: float = 0.9
     """SGD's."""
     weight_decay: float = 1e-4

@@ -11,7 +11,7 @@ import torch
 from avgn_edge._base.errors import DeviceError
 from avgn_edge.engines.select import Device
 from avgn_edge.training.distributed import World
-from avgn_edge.training.stages import OptimiserName
+from avgn_edge.training.stages import Optimiser
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -24,7 +24,7 @@ class TrainOptions:
     epochs: int = 50
     batch: int = 24
     seed: int = 0
-    optimiser: OptimiserName = "sgd"
+    optimiser: Optimiser = "sgd"
     lr_scale: float = 1.0
     precision: Precision | None = None
     looks: int | None = None
