@@ -125,7 +125,7 @@ def lively_model(seed: int = 0, **changes: Any):
     import torch
 
     from avgn_edge.architectures.avgn.network.avgn import AVGN
-    from avgn_edge.training.forward import encode, run
+    from avgn_edge.architectures.avgn.training.forward import encode, run
 
     torch.manual_seed(seed)
     model = AVGN(tiny_settings(**changes)).double()

@@ -63,6 +63,8 @@ class Architecture:
     """Where its class of `runtime.highlights.salience.HighlightPolicy` is, as module:name."""
     checkpoints: str
     """Where the function is that reads a checkpoint into an `export.trained_network.TrainedNetwork`, as module:name."""
+    training: str = ""
+    """Where the function is that makes its `training.stages.Recipe`, as module:name; empty where there is none."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -17,20 +17,21 @@ import typer
 from avgn_edge._base.errors import DataError
 from avgn_edge._base.processes import usable_cores
 from avgn_edge._base.text import Task, printable
+from avgn_edge.bundle.architecture import architecture, load
 from avgn_edge.cli import console
 from avgn_edge.cli.formatting import counted
 from avgn_edge.cli.progress import Bar, Display, pace, rich_bar
 from avgn_edge.cli.shared import AsJson, require_extra
 from avgn_edge.data.datasets import DataSet, check, read_dataset
-from avgn_edge.training.monitor import Monitor, Several, Silent, TensorBoardMonitor, has_tensorboard
-from avgn_edge.training.training_settings import LossWeights
+from avgn_edge.training.monitor import Monitor, Several, TensorBoardMonitor, has_tensorboard
 
 if TYPE_CHECKING:
-    import torch
     from rich.progress import Progress
 
-    from avgn_edge.training.assemble import Begun, TrainOptions, Validator
+    from avgn_edge.training.clip_source import TrainingClips
     from avgn_edge.training.distributed import World
+    from avgn_edge.training.stages import Recipe, Stage
+    from avgn_edge.training.train_options import TrainOptions
 
 
 class Preset(str, Enum):
@@ -144,7 +145,7 @@ def command(
     torchrun --nproc-per-node N -m avgn_edge train ...
     """
     require_extra("train", ("torch", "safetensors"))
-    from avgn_edge.training.assemble import TrainOptions  # noqa: PLC0415 - PyTorch
+    from avgn_edge.training.train_options import TrainOptions  # noqa: PLC0415 - PyTorch
 
     options = TrainOptions(
         preset=None if preset is None else preset.value,
@@ -168,16 +169,16 @@ def command(
     run_training(clips, options, output, device, resume=resume, as_json=as_json)
 
 
-class TrainingMonitor(Display):
+class TrainingMonitor(Display, Monitor):
     """Shows each epoch as a line on stderr or, `as_json`, an object on stdout.
 
     The one under way has a bar on a terminal, and a line every half minute elsewhere.
     """
 
-    def __init__(self, epochs: int, weights: LossWeights, checkpoint: Path, *, as_json: bool) -> None:
+    def __init__(self, epochs: int, checkpoint: Path, *, as_json: bool) -> None:
         super().__init__(self._line)
         self._epochs = epochs
-        self._weights = weights
+        self._weights: Mapping[str, float] = {}
         self._checkpoint = checkpoint
         self._as_json = as_json
         self._sums: dict[str, float] = {}
@@ -185,6 +186,10 @@ class TrainingMonitor(Display):
         self._taken = self._left = 0
         self._shown = "training: the first step"
         self._started = self._began = monotonic()
+
+    def stage(self, stage: Stage, _first_epoch: int, _first_step: int) -> None:
+        """Weigh the loss terms as the stage does."""
+        self._weights = stage.objective.weights
 
     def step(self, epoch: int, step: int, steps: int, terms: Mapping[str, float]) -> None:
         """Move the bar, or keep what the next line says: the means since the epoch, or this run, began."""
@@ -235,7 +240,7 @@ class TrainingMonitor(Display):
         os.write(2, b"\nstopping after this step; Ctrl-C again ends at once, and loses what is not saved\n")
 
     def _total(self, terms: Mapping[str, float]) -> float:
-        return float(sum(getattr(self._weights, name) * value for name, value in terms.items()))
+        return float(sum(self._weights[name] * value for name, value in terms.items()))
 
     def _line(self) -> str:
         return f"{self._shown}, {pace(self._taken, self._left, monotonic() - self._started)}"
@@ -287,39 +292,29 @@ def run_training(
         resume: go on where an earlier run stopped.
         as_json: an object an epoch on stdout, and nothing else there.
     """
-    from avgn_edge.training import assemble, clip_loader, distributed, run  # noqa: PLC0415 - PyTorch
+    from avgn_edge.training import clip_loader, distributed, run  # noqa: PLC0415 - PyTorch
+    from avgn_edge.training.clip_source import TrainingClips  # noqa: PLC0415
+    from avgn_edge.training.train_options import choose_device  # noqa: PLC0415
 
     begun_before = run.check_output(output, resume=resume)
     state = run.state_path(output)
     world = distributed.World.from_environment()
-    device = assemble.choose_device(device_name, world)
+    device = choose_device(device_name, world)
     workers = data.workers
     if workers is None:
         workers = min(MOST_WORKERS, max(1, usable_cores() // world.local_size - 1))
     with world.joined(device):
-        clips, held_out = world.from_first(lambda: _read(data, options.seed, workers))
-        begun = assemble.make_model(options, assemble.choose_settings(options, device), clips)
-        source = assemble.training_source(clips, options, device, world, workers, console.warning)
-        validation = None if held_out is None else assemble.Validator(held_out, options.batch, workers, device)
+        usable, held_out = world.from_first(lambda: _read(data, options.seed, workers))
+        clips = TrainingClips(usable, held_out, options, device, world, workers, console.warning)
+        recipe: Recipe = load(architecture("avgn").training)(options, clips)
         if world.first:
-            for line in _plan(begun, options, clips, validation, source.batches, device, world):
+            for line in _plan(recipe, clips):
                 console.note(line)
             if resume:
                 console.note(f"resuming from {state}" if begun_before else "nothing to resume from: a new run")
-        with _monitored(output, begun, world, as_json=as_json) as monitor, clip_loader.worker_deaths():
+        with _monitored(output, recipe, world, as_json=as_json) as monitor, clip_loader.worker_deaths():
             try:
-                run.train(
-                    begun.model,
-                    source,
-                    begun.settings,
-                    validation=validation,
-                    output=output,
-                    resume=resume,
-                    monitor=monitor,
-                    device=device,
-                    data=assemble.fingerprint(clips, options),
-                    world=world,
-                )
+                run.train(recipe, output, resume=resume, monitor=monitor, device=device, world=world)
             except KeyboardInterrupt:
                 if world.first and state.exists():
                     console.note(f"{state}: go on with the same command and --resume")
@@ -355,53 +350,38 @@ def _read(data: ClipOptions, seed: int, workers: int) -> tuple[DataSet, DataSet 
     return (usable.part("train") if any(clip.split for clip in usable.clips) else usable), None
 
 
-def _plan(
-    begun: Begun,
-    options: TrainOptions,
-    clips: DataSet,
-    validation: Validator | None,
-    steps_an_epoch: int,
-    device: torch.device,
-    world: World,
-) -> Iterator[str]:
-    """Describe what is about to be done, in a line each: data, network, training, curves."""
-    settings = begun.settings
-    held_out = len(validation.data.clips) if validation is not None else "none"
-    count, classes = counted(len(clips.clips), "clip"), counted(len(clips.labels), "class", "classes")
-    yield f"data: {count} to train on, {held_out} held out; {classes}, {clips.task}"
-    parameters = sum(value.numel() for value in begun.model.parameters())
-    origin = f"from {options.init}" if options.init is not None else options.preset or "small"
-    parts = [f"network: {origin}, {parameters / 1e6:.2f} M parameters"]
-    if settings.frozen:
-        parts.append(f"{', '.join(settings.frozen)} frozen")
-    if begun.new_labels is not None:
-        parts.append(f"labels new to it: {_some(begun.new_labels)}" if begun.new_labels else "all labels known to it")
-    yield "; ".join(parts)
-    where = f"{world.size} processes, the first on {device}" if world.size > 1 else str(device)
-    steps = counted(steps_an_epoch, "step")
-    batch = f"{settings.batch} clips" + (" on each" if world.size > 1 else "")
-    yield (
-        f"training: {counted(settings.epochs, 'epoch')} of {steps} of {batch}, {settings.optimiser}, "
-        f"{settings.precision}; {where}"
-    )
+def _plan(recipe: Recipe, clips: TrainingClips) -> Iterator[str]:
+    """Describe what is about to be done, in a line each: data, network, stages, curves."""
+    from avgn_edge.training.clip_source import can_rank  # noqa: PLC0415 - imports PyTorch
+
+    asked, world, data = clips.asked, clips.world, clips.data
+    held_out = len(clips.held_out.clips) if clips.held_out is not None else "none"
+    count, classes = counted(len(data.clips), "clip"), counted(len(data.labels), "class", "classes")
+    yield f"data: {count} to train on, {held_out} held out; {classes}, {data.task}"
+    parameters = sum(value.numel() for value in recipe.model.parameters())
+    origin = f"from {asked.init}" if asked.init is not None else asked.preset or "small"
+    yield "; ".join([f"network: {origin}, {parameters / 1e6:.2f} M parameters", *recipe.notes])
+    where = f"{world.size} processes, the first on {clips.device}" if world.size > 1 else str(clips.device)
+    batch = f"{asked.batch} clips" + (" on each" if world.size > 1 else "")
+    for stage in recipe.stages:
+        steps = counted(stage.source.batches, "step")
+        yield (
+            f"{stage.name}: {counted(stage.epochs, 'epoch')} of {steps} of {batch}, {stage.optimisation.optimiser}, "
+            f"{asked.precision_on(clips.device)}; {where}"
+        )
     yield "curves: " + (
         "in a folder beside the checkpoint" if has_tensorboard() else "none, TensorBoard is not installed"
     )
-    if validation is not None and clips.task == "multi-label" and not validation.precise:
+    if clips.held_out is not None and data.task == "multi-label" and not can_rank():
         yield "validation: top-1 only; mAP needs scikit-learn (pip install 'avgn-edge[evaluate]')"
 
 
 @contextmanager
-def _monitored(output: Path, begun: Begun, world: World, *, as_json: bool) -> Iterator[Monitor]:
+def _monitored(output: Path, recipe: Recipe, world: World, *, as_json: bool) -> Iterator[Monitor]:
     if not world.first:
-        yield Silent()
+        yield Monitor()
         return
-    epochs, losses = begun.settings.epochs, begun.settings.losses
+    epochs = sum(stage.epochs for stage in recipe.stages)
     curves = [TensorBoardMonitor(output.with_name(f"{output.name}.log"))] if has_tensorboard() else []
-    with TrainingMonitor(epochs, losses, output, as_json=as_json) as shown:
+    with TrainingMonitor(epochs, output, as_json=as_json) as shown:
         yield Several([shown, *curves])
-
-
-def _some(names: tuple[str, ...]) -> str:
-    few = ", ".join(names[:5])
-    return f"{few} and {len(names) - 5} more" if len(names) > 5 else few

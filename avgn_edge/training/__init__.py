@@ -1,1 +1,1 @@
-"""Losses, data and the loop of section 3.4."""
+"""What training is for every network: stages, the loop over them, batches, state, monitors, several processes."""

@@ -28,9 +28,9 @@ class Batch:
     target: Tensor
     """int64 [b] for one label a clip, float32 [b, C] of zeros and ones for several."""
     maps: Tensor | None = None
-    """e^G float16 [b, T, D_G, h, w], where a frozen f_G was run beforehand."""
+    """Feature maps of the frames, float16 [b, T, D, h, w], where a frozen encoder was run beforehand."""
     audio: Tensor | None = None
-    """e^A float32 [b, T, D_A] without the no-audio token, where a frozen f_A was run beforehand."""
+    """Features of the spectrograms, float32 [b, T, D], where a frozen encoder was run beforehand."""
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device, without waiting where memory is pinned."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from avgn_edge.media.opening import open_clip
 from avgn_edge.training.batches import Augmentation, Batch, augment_frames, change_gain, mask_spectrograms
 
 if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
-
     from avgn_edge.data.datasets import DataSet, LabelledClip
     from avgn_edge.media.clip import Clip
 
@@ -189,11 +187,11 @@ class Order(Sampler[list[Key]]):
         return len(range(self._rank * self._batch, self._clips, self._world * self._batch))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, clips = self._epoch, self._epoch_order(self._epoch)
+        epoch, clips = self._epoch, self._clips_in_order()
         for number in range(self._start, len(self)):
             yield [(epoch, int(clips[place])) for place in self._places(number)]
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:  # noqa: ARG002 - always the same here
+    def _clips_in_order(self) -> NDArray[np.int64]:
         return np.arange(self._clips)
 
     def _places(self, number: int) -> range:
@@ -219,8 +217,8 @@ class ShuffledOrder(Order):
         """Count this process's batches in a whole epoch, which is every process's number."""
         return self._clips // (self._batch * self._world)
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng((_ORDER_STREAM, self._seed, epoch)).permutation(self._clips)
+    def _clips_in_order(self) -> NDArray[np.int64]:
+        return np.random.default_rng((_ORDER_STREAM, self._seed, self._epoch)).permutation(self._clips)
 
 
 def collate(items: list[Item]) -> LoadedBatch:
@@ -279,22 +277,18 @@ def epoch_batches(loader: DataLoader[Item], epoch: int, start_batch: int = 0) ->
         raise TypeError("epoch_batches reads the loaders of make_loader")
     order.start_at(epoch, start_batch)
     clips, failures = order.clips_an_epoch, list[Failure]()
-    for loaded in _guarded(loader):
-        failures += loaded.failures
-        if len(failures) > MOST_FAILURES * clips:
-            raise DataError(
-                f"{len(failures)} of {clips} clips",
-                "they cannot be used: " + "; ".join(failure.error for failure in failures[:3]),
-                "repair them or leave them out: a tenth of an epoch may fail",
-            )
-        yield loaded
-
-
-def _guarded(loader: DataLoader[Item]) -> Iterator[LoadedBatch]:
     with worker_deaths():
         with kept_from_children():
             batches = iter(loader)
-        yield from batches
+        for loaded in batches:
+            failures += loaded.failures
+            if len(failures) > MOST_FAILURES * clips:
+                raise DataError(
+                    f"{len(failures)} of {clips} clips",
+                    "they cannot be used: " + "; ".join(failure.error for failure in failures[:3]),
+                    "repair them or leave them out: a tenth of an epoch may fail",
+                )
+            yield loaded
 
 
 @contextmanager
@@ -310,51 +304,3 @@ def worker_deaths() -> Iterator[None]:
             "a worker process died, most likely for want of memory",
             "use fewer workers or a smaller batch; in a container, give more shared memory",
         ) from error
-
-
-class BatchSource(Protocol):
-    """What `train` asks of its data."""
-
-    @property
-    def batches(self) -> int:
-        """How many batches an epoch has; the same on every process of a run."""
-        ...
-
-    def epoch(self, number: int, first: int = 0) -> Iterable[Batch]:
-        """Yield the batches of epoch `number`, from 0 on, beginning with batch `first`.
-
-        The same again for the same number, wherever it begins: resuming rests on it.
-        """
-        ...
-
-
-class LoaderSource:
-    """A `BatchSource` of encoded clips: reads what `make_loader` made.
-
-    `tell` is given a line for every clip that failed or had something wrong with it, once each.
-    """
-
-    def __init__(self, loader: DataLoader[Item], tell: Callable[[str], None] = lambda _: None) -> None:
-        self._loader = loader
-        self._tell = tell
-        self._told: set[str] = set()
-
-    @property
-    def batches(self) -> int:
-        """Batches an epoch."""
-        return len(self._loader)
-
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch; DataError when no clip of a batch could be read."""
-        batches = epoch_batches(self._loader, number, first)
-        loaded = next(batches, None)
-        while loaded is not None:
-            for text in (*(failure.error for failure in loaded.failures), *loaded.warnings):
-                if text not in self._told:
-                    self._told.add(text)
-                    self._tell(text)
-            if loaded.batch is None:
-                names = ", ".join(failure.name for failure in loaded.failures[:3])
-                raise DataError("a batch", f"none of its clips could be read, among them {names}", "repair them")
-            yield loaded.batch
-            loaded = next(batches, None)

@@ -1,9 +1,10 @@
-"""The training run: epochs of steps, validation and checkpoints, which can be interrupted at any moment."""
+"""The loop over a recipe's stages: epochs of steps, validation and checkpoints; it can be interrupted at any moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import cos, isfinite, pi
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 
@@ -15,15 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from avgn_edge._base.errors import AvgnEdgeError, DataError
 from avgn_edge._base.signals import Listening
-from avgn_edge.architectures.avgn.network import checkpoint
-from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.batches import Batch
-from avgn_edge.training.clip_loader import BatchSource
 from avgn_edge.training.distributed import World
-from avgn_edge.training.monitor import Monitor, Silent
-from avgn_edge.training.objective import Objective
-from avgn_edge.training.state import Progress, StateFile, identity
-from avgn_edge.training.training_settings import TrainingSettings
+from avgn_edge.training.monitor import Monitor
+from avgn_edge.training.stages import Recipe, Stage, make_optimiser, make_schedule, train_mode
+from avgn_edge.training.state import Progress, StateFile
 
 
 class Interruption(Listening):
@@ -46,62 +43,6 @@ class Interruption(Listening):
         if not self.asked:
             self.asked = True
             self._tell()
-
-
-_GROUPS = {
-    "glance": ("global_encoder", "audio_encoder"),
-    "local": ("local_encoder",),
-    "policy": ("policy", "aespa"),
-    "saliency": ("av_test", "mask_encoder"),
-}
-"""Which modules of `AVGN` learn at which of the `LearningRates`; all others learn at `classifier`."""
-
-
-def make_optimiser(model: AVGN, settings: TrainingSettings) -> Optimizer:
-    """Build the optimiser; frozen modules are not part of it. ValueError for a module that is not there."""
-    unknown = set(settings.frozen) | set(settings.fixed_statistics)
-    unknown -= {name for name, _ in model.named_children()}
-    if unknown:
-        raise ValueError(f"the network has no module {min(unknown)!r}")
-    module_group = {module: group for group, modules in _GROUPS.items() for module in modules}
-    groups: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        module = name.partition(".")[0]
-        if module not in settings.frozen:
-            groups.setdefault(module_group.get(module, "classifier"), []).append(parameter)
-    parameters = [
-        {"params": group, "lr": getattr(settings.rates, name), "name": name} for name, group in groups.items()
-    ]
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return torch.optim.AdamW(parameters, weight_decay=settings.weight_decay)
-
-
-def make_schedule(optimiser: Optimizer, settings: TrainingSettings, steps: int) -> LambdaLR:
-    """Linear warm-up, then a cosine down to zero after `steps`."""
-    rising = settings.warmup * steps
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        return (1 + cos(pi * min(1.0, (step - rising) / max(1.0, steps - rising)))) / 2
-
-    return LambdaLR(optimiser, factor)
-
-
-def train_mode(model: AVGN, settings: TrainingSettings) -> None:
-    """Put every module into the mode it trains in; frozen ones into evaluation mode."""
-    model.train()
-    for name in settings.frozen:
-        model.get_submodule(name).eval().requires_grad_(requires_grad=False)
-    for name in settings.fixed_statistics:
-        for module in model.get_submodule(name).modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - the base of all of them
-                module.eval()
-
-
-Validation = Callable[[AVGN], Mapping[str, float]]
-"""Scores a network on held-out clips, by name; of the first score, the larger is the better."""
 
 
 def state_path(output: Path) -> Path:
@@ -132,68 +73,45 @@ def check_output(output: Path, *, resume: bool) -> bool:
 
 
 def train(
-    model: AVGN,
-    source: BatchSource,
-    settings: TrainingSettings,
-    *,
-    validation: Validation | None,
+    recipe: Recipe,
     output: Path,
+    *,
     resume: bool,
     monitor: Monitor,
     device: torch.device,
-    data: str = "",
     save_every_s: float = 300.0,
     world: World | None = None,
 ) -> None:
-    """Train `model` in place, in evaluation mode afterwards (AVGN, 3.4, C.1).
+    """Train the recipe's network in place, stage after stage; in evaluation mode afterwards.
 
     After each epoch `output` is the network so far, and `best_path(output)` the one with the best validation. The
     state to resume from is kept in `state_path(output)`: after each epoch, every `save_every_s` seconds, and on SIGINT
-    or SIGTERM, which end the run by KeyboardInterrupt after the step under way. On one machine and number of threads a
-    run that was interrupted makes the same losses and weights as one that was not, bit for bit on a CPU.
+    or SIGTERM. On one machine and number of threads a run that was interrupted makes the same losses and weights as
+    one that was not, bit for bit on a CPU.
 
-    `data` is a fingerprint of the data; a state of other data, settings or network is not resumed from. Of several
-    processes, each with its own `world` and `source`, only the first writes, validates, and tells `monitor`.
+    Args:
+        recipe: the network and its stages; of several processes each has its own.
+        output: the checkpoint to write.
+        resume: whether to go on from the state that an earlier run left.
+        monitor: hears of every step and epoch.
+        device: where to train.
+        save_every_s: longest time between two states.
+        world: the processes of the run; only the first writes, validates, and tells `monitor`.
 
-    DataError: see `check_output` and `StateFile.load`. AvgnEdgeError: a loss or a gradient is not finite.
+    Raises:
+        DataError: see `check_output` and `StateFile.load`.
+        AvgnEdgeError: a loss or a gradient is not finite.
+        KeyboardInterrupt: after the step under way, when a signal has asked for it.
     """
     world = world or World()
     found = check_output(output, resume=resume)
-    model.to(device)
-    for encoder in (model.audio_encoder, model.global_encoder, model.local_encoder):
-        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train_mode(model, settings)  # before DDP looks at what has gradients
-    optimiser = make_optimiser(model, settings)
-    schedule = make_schedule(optimiser, settings, settings.epochs * source.batches)
-    run = identity(model, settings, data, source.batches, world.size)
-    state = StateFile(state_path(output), model, optimiser, schedule, run)
+    recipe.model.to(device)
+    state = StateFile(state_path(output), recipe, world.size)
     progress = state.load() if found else Progress()
-    step = _Step(Objective(model, settings), optimiser, world, device)
-    monitor = monitor if world.first else Silent()
-    saved = monotonic()
+    monitor = monitor if world.first else Monitor()
     with Interruption(monitor.stopping, patient=world.size > 1) as interruption:
-        for epoch in range(progress.epoch, settings.epochs):
-            train_mode(model, settings)
-            for batch in source.epoch(epoch, progress.step):
-                terms, stop = step(batch, epoch * source.batches + progress.step, interruption)
-                schedule.step()
-                progress.add(terms)
-                monitor.step(epoch, progress.step - 1, source.batches, terms)
-                if world.first and (stop or monotonic() - saved >= save_every_s):
-                    state.save(progress)
-                    saved = monotonic()
-                if stop:
-                    raise KeyboardInterrupt
-            means = progress.means
-            scores = _finish_epoch(model, output, validation, progress, world)
-            progress.next_epoch()
-            if world.first:
-                state.save(progress)
-                saved = monotonic()
-            monitor.epoch_done(epoch, means, scores)
-            # The others wait here for the first. One that was asked to stop meanwhile says so in the next step.
-            world.wait()
-    model.eval()
+        _Run(recipe, output, state, progress, monitor, device, world, save_every_s, interruption).walk()
+    recipe.model.eval()
 
 
 def seed_step(seed: int, rank: int, step: int) -> None:
@@ -201,56 +119,99 @@ def seed_step(seed: int, rank: int, step: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, rank, step)).generate_state(1, np.uint64)[0] >> 1))
 
 
-class _Step:
-    """One step of the optimiser."""
+@dataclass
+class _Run:
+    """A run under way."""
 
-    def __init__(self, objective: Objective, optimiser: Optimizer, world: World, device: torch.device) -> None:
-        self._objective = objective
-        self._settings = objective.settings
-        self._wrapped = world.wrapped(objective)
-        self._optimiser = optimiser
-        self._world = world
-        self._device = device
-        self._parameters = [value for value in objective.parameters() if value.requires_grad]
+    recipe: Recipe
+    output: Path
+    state: StateFile
+    progress: Progress
+    monitor: Monitor
+    device: torch.device
+    world: World
+    save_every_s: float
+    interruption: Interruption
+    saved: float = field(default_factory=monotonic)
 
-    def __call__(self, batch: Batch, number: int, interruption: Interruption) -> tuple[dict[str, float], bool]:
-        """Take it; return the loss terms, averaged over the processes, and whether any process was asked to stop."""
-        settings = self._settings
-        seed_step(settings.seed, self._world.rank, number)
-        looks = None if settings.looks is None or number % settings.all_looks_every == 0 else settings.looks
-        losses: dict[str, Tensor] = self._wrapped(batch.to(self._device), looks)
-        self._optimiser.zero_grad()
-        self._objective.total(losses).backward()  # type: ignore[no-untyped-call]
-        asked = torch.tensor(float(interruption.asked), device=self._device)
-        told = self._world.mean(torch.stack([*(value.detach().float() for value in losses.values()), asked])).tolist()
+    def walk(self) -> None:
+        """Walk the stages, from the one that is under way on."""
+        epochs = steps = 0
+        for number, stage in enumerate(self.recipe.stages):
+            if number >= self.progress.stage:
+                self.monitor.stage(stage, epochs, steps)
+                self._train_stage(stage, epochs, steps)
+                self.progress.next_stage()
+            epochs, steps = epochs + stage.epochs, steps + stage.steps
+
+    def _train_stage(self, stage: Stage, first_epoch: int, first_step: int) -> None:
+        model, source, progress = self.recipe.model, stage.source, self.progress
+        model.zero_grad()  # what is frozen from now on need not keep its gradients
+        train_mode(model, stage)  # before DDP looks at what has gradients
+        optimiser = make_optimiser(model, stage)
+        schedule = make_schedule(optimiser, stage)
+        self.state.restore(optimiser, schedule)
+        wrapped = self.world.wrapped(stage.objective)
+        for epoch in range(progress.epoch, stage.epochs):
+            train_mode(model, stage)
+            for batch in source.epoch(first_epoch + epoch, progress.step):
+                number = first_step + epoch * source.batches + progress.step
+                terms, stop = self._step(stage, wrapped, optimiser, batch, number)
+                schedule.step()
+                progress.add(terms)
+                self.monitor.step(first_epoch + epoch, progress.step - 1, source.batches, terms)
+                if stop or monotonic() - self.saved >= self.save_every_s:
+                    self._save(optimiser, schedule)
+                if stop:
+                    raise KeyboardInterrupt
+            means, scores = progress.means, self._finish_epoch()
+            progress.next_epoch()
+            self._save(optimiser, schedule)
+            self.monitor.epoch_done(first_epoch + epoch, means, scores)
+            # The others wait here for the first. One that was asked to stop meanwhile says so in the next step.
+            self.world.wait()
+
+    def _step(
+        self, stage: Stage, wrapped: nn.Module, optimiser: Optimizer, batch: Batch, number: int
+    ) -> tuple[dict[str, float], bool]:
+        """Take one; return the loss terms, averaged over the processes, and whether any process was asked to stop."""
+        seed_step(self.recipe.seed, self.world.rank, number)
+        losses: dict[str, Tensor] = wrapped(batch.to(self.device), number)
+        optimiser.zero_grad()
+        torch.autograd.backward(stage.objective.total(losses))
+        flag = torch.tensor(float(self.interruption.asked), device=self.device)
+        told = self.world.mean(torch.stack([*(value.detach().float() for value in losses.values()), flag])).tolist()
         terms = dict(zip(losses, told, strict=False))
         for name, value in terms.items():
             if not isfinite(value):
                 raise _not_finite(f"the loss term {name}", value, number)
-        gradients = [value.grad for value in self._parameters if value.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        learning = [value for value in self.recipe.model.parameters() if value.requires_grad]
+        norm = nn.utils.get_total_norm([value.grad for value in learning if value.grad is not None])
         if not torch.isfinite(norm):
             raise _not_finite("the norm of the gradient", float(norm), number)
-        if settings.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, settings.clip_norm, norm)
-        self._optimiser.step()
+        if stage.optimisation.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(learning, stage.optimisation.clip_norm, norm)
+        optimiser.step()
         return terms, told[-1] > 0
 
+    def _finish_epoch(self) -> Mapping[str, float]:
+        """Validate, and write the checkpoints."""
+        if not self.world.first:
+            return {}
+        recipe, progress = self.recipe, self.progress
+        recipe.model.eval()
+        scores = recipe.validate() if recipe.validate is not None else {}
+        recipe.save(self.output)
+        score = next(iter(scores.values()), None)
+        if score is not None and (progress.best is None or score > progress.best):
+            recipe.save(best_path(self.output))
+            progress.best = score
+        return scores
 
-def _finish_epoch(
-    model: AVGN, output: Path, validation: Validation | None, progress: Progress, world: World
-) -> Mapping[str, float]:
-    """Validate, and write the checkpoints."""
-    if not world.first:
-        return {}
-    model.eval()
-    scores = validation(model) if validation is not None else {}
-    checkpoint.save(model, output)
-    score = next(iter(scores.values()), None)
-    if score is not None and (progress.best is None or score > progress.best):
-        checkpoint.save(model, best_path(output))
-        progress.best = score
-    return scores
+    def _save(self, optimiser: Optimizer, schedule: LambdaLR) -> None:
+        if self.world.first:
+            self.state.save(self.progress, optimiser, schedule)
+            self.saved = monotonic()
 
 
 def _not_finite(what: str, value: float, step: int) -> AvgnEdgeError:

@@ -18,18 +18,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from avgn_edge._base.errors import DataError
-from avgn_edge.architectures.avgn.network.avgn import AVGN
-from avgn_edge.training.training_settings import TrainingSettings
+from avgn_edge.training.stages import Recipe
 
-FORMAT = "avgn-edge training state 1"
+FORMAT = "avgn-edge training state 2"
 
 
 @dataclass
 class Progress:
     """How far a run has come."""
 
+    stage: int = 0
+    """The stage under way."""
     epoch: int = 0
-    """Epochs that are done."""
+    """Epochs of the stage that are done."""
     step: int = 0
     """Steps of the epoch under way that are done."""
     sums: dict[str, float] = field(default_factory=dict)
@@ -52,70 +53,71 @@ class Progress:
         """Finish the epoch under way."""
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
+    def next_stage(self) -> None:
+        """Finish the stage under way."""
+        self.stage, self.epoch = self.stage + 1, 0
 
-@dataclass(frozen=True)
+
 class StateFile:
     """Reads and writes everything that changes in training."""
 
-    path: Path
-    model: AVGN
-    optimiser: Optimizer
-    schedule: LambdaLR
-    identity: str
-    """JSON of what must be the same for a run to go on: see `identity`."""
+    def __init__(self, path: Path, recipe: Recipe, processes: int) -> None:
+        self._path = path
+        self._model = recipe.model
+        batches = [stage.source.batches for stage in recipe.stages]
+        facts = {"batches": batches[0] if len(batches) == 1 else batches, "processes": processes}
+        self._identity = json.dumps({**recipe.identity, **facts})
+        self._read: dict[str, Any] = {}
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: Progress, optimiser: Optimizer, schedule: LambdaLR) -> None:
         """Write; a kill at any moment leaves the last state or this one."""
         content = {
             "format": FORMAT,
-            "identity": self.identity,
+            "identity": self._identity,
             "progress": asdict(progress),
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "model": self._model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
         }
-        partial = self.path.with_name(self.path.name + ".partial")
+        partial = self._path.with_name(self._path.name + ".partial")
         try:
             with partial.open("wb") as file:
                 torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
-            partial.replace(self.path)
+            partial.replace(self._path)
         finally:
             partial.unlink(missing_ok=True)
 
     def load(self) -> Progress:
-        """Bring everything to where the run stopped; DataError for another run's file, or a damaged one."""
-        what = f"cannot resume from {self.path}"
+        """Bring the network to where the run stopped; `restore` does so with the optimiser of the stage under way.
+
+        Raises:
+            DataError: the file is another run's, or damaged, or of another version.
+        """
+        what = f"cannot resume from {self._path}"
         anew = "delete it to train anew"
         try:
-            content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            content: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
             known, there = content["format"] == FORMAT, json.loads(content["identity"])
         except Exception as error:  # a damaged pickle raises what it likes
             raise DataError(what, f"it cannot be read ({type(error).__name__})", anew) from error
         if not known:
             raise DataError(what, f"it is not {FORMAT!r}", anew)
-        differing = list(_differences(there, json.loads(self.identity)))
+        differing = list(_differences(there, json.loads(self._identity)))
         if differing:
             shown = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
             raise DataError(what, f"this run is another one: {shown}", f"repeat the options of that run, or {anew}")
-        self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.schedule.load_state_dict(content["schedule"])
+        self._model.load_state_dict(content["model"])
+        self._read = content
         return Progress(**content["progress"])
 
-
-def identity(model: AVGN, settings: TrainingSettings, data: str, batches: int, processes: int) -> str:
-    """Describe what a run is, for `StateFile`: network, settings, and `data`, a fingerprint of any kind."""
-    return json.dumps(
-        {
-            "network": json.loads(model.settings.to_json()),
-            "training": asdict(settings),
-            "data": data,
-            "batches": batches,
-            "processes": processes,
-        }
-    )
+    def restore(self, optimiser: Optimizer, schedule: LambdaLR) -> None:
+        """Bring them to where the run stopped, if `load` was called; once, as the next stage begins with its own."""
+        if self._read:
+            optimiser.load_state_dict(self._read["optimiser"])
+            schedule.load_state_dict(self._read["schedule"])
+            self._read = {}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], within: str = "") -> Iterator[str]:

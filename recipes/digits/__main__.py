@@ -19,13 +19,19 @@ import torch
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import preset
+from avgn_edge.architectures.avgn.training.recipe import recipe_of
+from avgn_edge.architectures.avgn.training.training_settings import (
+    LearningRates,
+    LossWeights,
+    TrainingSettings,
+    without,
+)
+from avgn_edge.architectures.avgn.training.validate import answers
 from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.data.synth.clip_plan import Variation
 from avgn_edge.data.synth.sources import Sources
 from avgn_edge.training.monitor import LogMonitor
 from avgn_edge.training.run import check_output, train
-from avgn_edge.training.training_settings import LearningRates, LossWeights, TrainingSettings, without
-from avgn_edge.training.validate import answers
 from recipes.digits import pool as pools
 from recipes.digits import warm_start as warm
 from recipes.digits.evidence import when_and_where
@@ -145,17 +151,15 @@ def main() -> None:
     data = _encoded(model, clips, work / "features.npy")
     held_out = _encoded(model, val, work / "features-val.npy")
     _LOG.info("encoded %d clips for training and %d to check with", len(clips), len(val))
-    train(
+    recipe = recipe_of(
         model,
         PoolSource(data, settings.batch, options.seed, min(options.clips, len(clips))),
         settings,
-        validation=partial(_validate, held_out),
-        output=options.output,
-        resume=options.resume,
-        monitor=LogMonitor(_LOG),
-        device=torch.device("cpu"),
+        validate=partial(_validate, held_out, model),
         data=f"{options.clips} of {len(clips)} composed clips, seed {options.seed}",
     )
+    cpu = torch.device("cpu")
+    train(recipe, options.output, resume=options.resume, monitor=LogMonitor(_LOG), device=cpu)
     _LOG.info("wrote %s", options.output)
 
 

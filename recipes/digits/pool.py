@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.encoders import lay_out
 from avgn_edge.data.datasets import read_dataset
 from avgn_edge.data.evaluation.when_and_where import read_truth
 from avgn_edge.data.synth.clip_plan import (
@@ -149,7 +150,7 @@ def _in_frame(x: float, y: float) -> tuple[float, float]:
     return x * _GEOMETRY.resize / WIDTH - _GEOMETRY.offset, y * _GEOMETRY.resize / HEIGHT - _GEOMETRY.offset
 
 
-def _open(folder: Path, mode: Literal["r", "r+"]) -> dict[str, NDArray[Any]]:
+def _open(folder: Path, mode: Literal["r", "r+"]) -> dict[str, np.memmap[Any, Any]]:
     return {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in _FIELDS}
 
 
@@ -177,7 +178,7 @@ def _compose_some(
                 centre = _in_frame(*card_centre(episode.card, episode.start, episode.end, time_s))
             arrays["card"][index, moment] = centre
     for array in arrays.values():
-        array.flush()  # type: ignore[attr-defined]
+        array.flush()
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def encode_pool(model: AVGN, pool: Pool, path: Path) -> FeaturePool:
     maps = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
     audio = np.empty((*pool.heard.shape, model.audio_encoder.channels), np.float32)
     model.eval()
-    model.global_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(model.global_encoder)
     for i in range(len(pool)):
         with torch.autocast("cpu", torch.bfloat16):
             maps[i] = model.global_encoder(torch.from_numpy(np.array(pool.frames[i]))).float().numpy()

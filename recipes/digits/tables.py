@@ -19,10 +19,11 @@ from torch import Tensor
 
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.encoders import lay_out
 from avgn_edge.architectures.avgn.network.inference import probabilities
+from avgn_edge.architectures.avgn.training.validate import Answers, answers
 from avgn_edge.cli.console import data as line
 from avgn_edge.cli.formatting import columns
-from avgn_edge.training.validate import Answers, answers
 from recipes.digits.evidence import when_and_where
 from recipes.digits.pool import FeaturePool, Pool, decode_pool, encode_pool
 
@@ -152,7 +153,7 @@ def _compared(all_of_them: Sequence[Examined]) -> None:
 def _examine(path: Path, pool: Pool, features: Path) -> Examined:
     """Open one; networks whose frozen encoders are the same share what they say of the clips."""
     model = checkpoint.load(path)
-    model.local_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(model.local_encoder)
     data = FeaturePool.open(pool, features) if features.exists() else encode_pool(model, pool, features)
     return Examined(path.stem, model, data)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
+from avgn_edge.architectures.avgn.network.encoders import lay_out
 from recipes.digits.pool import Pool
 
 Batch = tuple[Tensor, Tensor]
@@ -73,13 +74,6 @@ def audio_batches(pool: Pool, classes: int, batch: int, rng: np.random.Generator
             start, width = int(rng.integers(0, 64)), int(rng.integers(0, 10))
             row[:, start : start + width] = row.min()
         yield torch.from_numpy(x[:, np.newaxis]), soft_targets(pool.label[clip], pool.spoken[clip, moment], classes)
-
-
-def plain_audio_batches(pool: Pool, classes: int, batch: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Spectrograms as they are, for validation."""
-    for clip, moment in _moments(pool.spoken, batch, rng):
-        x = torch.from_numpy(pool.spectrograms[clip, moment].astype(np.float32))
-        yield x, soft_targets(pool.label[clip], pool.spoken[clip, moment], classes)
 
 
 def another_voice(spectrogram: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -150,7 +144,7 @@ def warm_start(
     log: Callable[[str], None],
 ) -> None:
     """Train one encoder and its auxiliary head (FC^A, FC^G or FC^L) with SGD and one cosine cycle."""
-    encoder.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(encoder.train())
     parameters = [*encoder.parameters(), *head.parameters()]
     optimiser = torch.optim.SGD(parameters, options.learning_rate, momentum=0.9, weight_decay=options.weight_decay)
     steps = options.epochs * steps_an_epoch
@@ -166,7 +160,7 @@ def warm_start(
             logits = head(features.mean(dim=(2, 3)) if features.dim() == 4 else features)
             loss = F.cross_entropy(logits, target)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
@@ -174,7 +168,7 @@ def warm_start(
             right += int((logits.argmax(1) == target.argmax(1))[evident].sum())
             seen += int(evident.sum())
         log(f"epoch {epoch + 1}/{options.epochs} loss {np.mean(losses):.3f} top-1 with evidence {right / seen:.3f}")
-    encoder.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    lay_out(encoder.eval(), torch.contiguous_format)
 
 
 @torch.no_grad()

@@ -12,12 +12,12 @@ from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.inference import classify  # noqa: E402
 from avgn_edge.architectures.avgn.network.settings import Settings  # noqa: E402
 from avgn_edge.architectures.avgn.split import trained  # noqa: E402
-from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
-from avgn_edge.training.training_settings import (  # noqa: E402
+from avgn_edge.architectures.avgn.training.training_settings import (  # noqa: E402
     PARTS,
     TrainingSettings,
     without,
 )
+from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
 
 
 def answers(model, seed=30, **kinds):

@@ -51,7 +51,7 @@ def test_torch_s_own_format_is_read_too(tiny_model, tmp_path):
 
 def test_a_save_that_fails_leaves_the_old_checkpoint(saved, tiny_model, monkeypatch):
     before = saved.read_bytes()
-    monkeypatch.setattr("safetensors.torch.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(checkpoint, "save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         checkpoint.save(tiny_model, saved)
     assert saved.read_bytes() == before

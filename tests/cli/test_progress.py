@@ -53,8 +53,9 @@ def test_short_work_is_silent(capfd, monkeypatch):
 
 
 def test_training_tells_step_loss_pace_and_time_left(capfd, tmp_path):
-    weights = SimpleNamespace(classification=1.0, audio=0.5)
-    with TrainingMonitor(2, weights, tmp_path / "net.pt", as_json=True) as monitor:
+    stage = SimpleNamespace(objective=SimpleNamespace(weights={"classification": 1.0, "audio": 0.5}))
+    with TrainingMonitor(2, tmp_path / "net.pt", as_json=True) as monitor:
+        monitor.stage(stage, 0, 0)
         time.sleep(0.15)
         monitor.step(0, 0, 3, {"classification": 2.0, "audio": 1.0})
         monitor.step(0, 1, 3, {"classification": 1.0, "audio": 1.0})

@@ -25,7 +25,7 @@ SCRIPT = """
 import json, os, signal
 from pathlib import Path
 import torch
-from run_makers import RandomSource, Remembers, run_training, small_model
+from run_makers import RandomSource, Remembers, run_training, small_model, two_stages
 from avgn_edge.training.distributed import World
 
 world = World.from_environment()
@@ -41,12 +41,22 @@ class Source(RandomSource):
                 os.kill(os.getpid(), signal.SIGTERM)  # one process alone is asked to stop
             yield batch
 
-def result(name, stops=False, resume=False):
+class StopsInSecond(Remembers):
+    def step(self, epoch, step, steps, terms):
+        super().step(epoch, step, steps, terms)
+        if (epoch, step) == (3, 0):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+def result(name, stops=False, resume=False, staged=False):
     source, heard = Source(2, rank=world.rank), Remembers()
     source.stops = stops
     model, ended = small_model(seed=world.rank), "whole"
     try:
-        run_training(Path(name), model=model, source=source, monitor=heard, world=world, resume=resume)
+        if staged:
+            heard = StopsInSecond() if stops else heard
+            run_training(Path(name), recipe=two_stages(model), monitor=heard, world=world, resume=resume)
+        else:
+            run_training(Path(name), model=model, source=source, monitor=heard, world=world, resume=resume)
     except KeyboardInterrupt:
         ended = "interrupted"
     world.wait()
@@ -59,6 +69,9 @@ with world.joined(device):
         "whole": result("whole.pt"),
         "stopped": result("halves.pt", stops=True),
         "resumed": result("halves.pt", resume=True),
+        "whole of two": result("two.pt", staged=True),
+        "stopped of two": result("half of two.pt", stops=True, staged=True),
+        "resumed of two": result("half of two.pt", resume=True, staged=True),
     }
 Path(f"{world.rank}.json").write_text(json.dumps(results))
 """
@@ -67,20 +80,25 @@ Path(f"{world.rank}.json").write_text(json.dumps(results))
 @pytest.mark.slow
 def test_two_processes_make_one_network_and_stop_and_resume_together(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert (first["shared"], second["shared"]) == ("of 0", "of 0")
-    for run, ended in (("whole", "whole"), ("stopped", "interrupted"), ("resumed", "whole")):
+    ends = {"whole": "whole", "stopped": "interrupted", "resumed": "whole"}
+    for run, ended in {**ends, **{f"{run} of two": ended for run, ended in ends.items()}}.items():
         assert (first[run]["ended"], second[run]["ended"]) == (ended, ended)
         assert first[run]["weights"] == second[run]["weights"]  # though they began with others, and saw other clips
         assert second[run]["told"] == []  # the first process alone tells
     assert len(first["whole"]["told"]) == 4
-    assert first["stopped"]["told"] + first["resumed"]["told"] == first["whole"]["told"]
-    assert first["resumed"]["weights"] == first["whole"]["weights"]
-    assert first["stopped"]["weights"] != first["whole"]["weights"]
+    assert (len(first["stopped of two"]["told"]), len(first["whole of two"]["told"])) == (9, 10)
+    for of in ("", " of two"):
+        stopped, resumed, whole = (first[f"{run}{of}"] for run in ("stopped", "resumed", "whole"))
+        assert stopped["told"] + resumed["told"] == whole["told"]
+        assert resumed["weights"] == whole["weights"]
+        assert stopped["weights"] != whole["weights"]
     one, other = (checkpoint.load(tmp_path / f"{name}.pt") for name in ("whole", "halves"))
     assert same_weights(one, other)
 

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from avgn_edge.training.forward import evidence_centres, guidance_loss  # noqa: E402
+from avgn_edge.architectures.avgn.training.forward import evidence_centres, guidance_loss  # noqa: E402
 
 
 @pytest.fixture

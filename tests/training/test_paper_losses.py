@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from network_makers import made_clip, network_inputs  # noqa: E402
 
+from avgn_edge.architectures.avgn.training import objective as paper  # noqa: E402
+from avgn_edge.architectures.avgn.training.forward import draw_glanced, encode, run  # noqa: E402
+from avgn_edge.architectures.avgn.training.objective import AvgnObjective  # noqa: E402
+from avgn_edge.architectures.avgn.training.training_settings import LossWeights, TrainingSettings  # noqa: E402
 from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
-from avgn_edge.training import objective as paper  # noqa: E402
 from avgn_edge.training.batches import Batch  # noqa: E402
-from avgn_edge.training.forward import draw_glanced, encode, run  # noqa: E402
-from avgn_edge.training.objective import Objective  # noqa: E402
-from avgn_edge.training.training_settings import LossWeights, TrainingSettings  # noqa: E402
 
 ORDER = torch.tensor(GLANCE_ORDER)
 TARGET = torch.tensor([2, 5])
@@ -181,9 +181,9 @@ def test_clips_without_sound_are_left_out_of_the_audio_loss(model, batch):
 def test_the_total_is_the_weighted_sum_of_the_terms_that_count(model, batch, left_out):
     weights = {} if left_out is None else {left_out: 0.0}
     settings = TrainingSettings(losses=LossWeights(**weights, saliency=3.0), audio_dropout=0.0)
-    objective = Objective(model, settings)
+    objective = AvgnObjective(model, settings)
     torch.manual_seed(1)
-    terms = objective(Batch(*batch, TARGET))
+    terms = objective(Batch(*batch, TARGET), step=0)
     assert set(terms) == {"classification", "visual", "audio", "saliency", "mask", "ordered"} - {left_out}
     assert all(value.isfinite() and value > 0 for value in terms.values())
     expected = sum(value * (3 if name == "saliency" else 1) for name, value in terms.items())
@@ -192,9 +192,9 @@ def test_the_total_is_the_weighted_sum_of_the_terms_that_count(model, batch, lef
 
 def test_the_second_crop_teaches_the_local_encoder_and_not_the_policy(model, batch):
     settings = TrainingSettings(losses=LossWeights(0, 0, 0, 0, 0, 0, random_crop=1.0), audio_dropout=0.0)
-    objective = Objective(model, settings)
+    objective = AvgnObjective(model, settings)
     torch.manual_seed(1)
-    terms = objective(Batch(*batch, TARGET))
+    terms = objective(Batch(*batch, TARGET), step=0)
     assert set(terms) == {"random_crop"}
     reached = touched(model, objective.total(terms))
     assert "local_encoder" in reached
@@ -202,16 +202,18 @@ def test_the_second_crop_teaches_the_local_encoder_and_not_the_policy(model, bat
 
 
 def test_every_clip_is_deaf_with_audio_dropout_of_one(model, batch):
-    objective = Objective(model, TrainingSettings(audio_dropout=1.0))
-    assert objective(Batch(*batch, TARGET))["audio"].item() == 0  # no clip is left that L_A could judge
+    objective = AvgnObjective(model, TrainingSettings(audio_dropout=1.0))
+    assert objective(Batch(*batch, TARGET), step=0)["audio"].item() == 0  # no clip is left that L_A could judge
 
 
 def test_a_step_that_looks_at_fewer_moments_sees_that_many(model, batch, monkeypatch):
     seen = []
     encode_patches = model.local_encoder.forward
     monkeypatch.setattr(model.local_encoder, "forward", lambda x: (seen.append(len(x)), encode_patches(x))[1])
-    Objective(model, TrainingSettings())(Batch(*batch, TARGET), looks=5)
-    assert seen == [2 * 5]
+    objective = AvgnObjective(model, TrainingSettings(looks=5, all_looks_every=2))
+    objective(Batch(*batch, TARGET), step=1)
+    objective(Batch(*batch, TARGET), step=2)
+    assert seen == [2 * 5, 2 * 16]
 
 
 def test_the_order_loss_uses_the_most_salient_first(model, batch, monkeypatch):

@@ -15,10 +15,10 @@ from run_makers import SETTINGS, RandomSource, random_batch, run_training, same_
 
 from avgn_edge._base.errors import AvgnEdgeError, DataError  # noqa: E402
 from avgn_edge.architectures.avgn.network import checkpoint  # noqa: E402
-from avgn_edge.training.assemble import relabelled, take_weights  # noqa: E402
-from avgn_edge.training.monitor import LogMonitor, Several, Silent  # noqa: E402
+from avgn_edge.architectures.avgn.training.recipe import take_weights  # noqa: E402
+from avgn_edge.architectures.avgn.training.training_settings import LearningRates, LossWeights  # noqa: E402
+from avgn_edge.training.monitor import LogMonitor, Monitor, Several  # noqa: E402
 from avgn_edge.training.run import best_path, state_path  # noqa: E402
-from avgn_edge.training.training_settings import LearningRates, LossWeights  # noqa: E402
 
 ONE_EPOCH = replace(SETTINGS, epochs=1)
 
@@ -71,12 +71,11 @@ def test_frozen_modules_and_terms_of_no_weight_stay_out(tmp_path):
 
 
 def test_some_steps_look_at_all_moments(tmp_path, monkeypatch):
-    from avgn_edge.training.objective import Objective
-
-    seen, real = [], Objective.forward
-    monkeypatch.setattr(Objective, "forward", lambda self, batch, looks: seen.append(looks) or real(self, batch, looks))
-    run_training(tmp_path / "a.pt")
-    assert seen == [None, 4, 4, None, 4, 4]
+    seen, model = [], small_model()
+    encode_patches = model.local_encoder.forward
+    monkeypatch.setattr(model.local_encoder, "forward", lambda x: (seen.append(len(x) // 2), encode_patches(x))[1])
+    run_training(tmp_path / "a.pt", model=model)
+    assert seen == [16, 4, 4, 16, 4, 4]
 
 
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
@@ -132,7 +131,7 @@ def test_the_output_must_be_a_file_that_can_be_written(tmp_path):
 def test_monitors_hear_the_same_and_logs_are_written(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         log = LogMonitor(logging.getLogger("training"), every=2)
-        run_training(tmp_path / "a.pt", settings=ONE_EPOCH, monitor=Several([log, Silent()]))
+        run_training(tmp_path / "a.pt", settings=ONE_EPOCH, monitor=Several([log, Monitor()]))
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "epoch 1, step 0 of 3", "epoch 1, step 2 of 3", "epoch 1"
     ]  # fmt: skip
@@ -145,7 +144,7 @@ def test_heads_keep_the_labels_they_know_by_name():
     trained = small_model(seed=1)
     labels = ("new", LABELS[3], LABELS[0])
     torch.manual_seed(2)
-    model = type(trained)(relabelled(trained.settings, labels, "multi-label"))
+    model = type(trained)(replace(trained.settings, labels=labels, task="multi-label"))
     fresh = copy.deepcopy(model)
     assert take_weights(model, trained) == ("new",)
     assert same_weights(model.local_encoder, trained.local_encoder)

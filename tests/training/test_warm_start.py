@@ -31,7 +31,7 @@ def pool():
     return Pool(frames, spectrograms, np.ones_like(seen), label, seen, seen, card)
 
 
-@pytest.mark.parametrize("make", [warm.audio_batches, warm.plain_audio_batches, warm.frame_batches, warm.patch_batches])
+@pytest.mark.parametrize("make", [warm.audio_batches, warm.frame_batches, warm.patch_batches])
 def test_every_moment_with_evidence_comes_once_an_epoch_and_half_of_the_others(make, pool):
     batches = list(make(pool, 4, 4, np.random.default_rng(1)))
     assert len(batches) == warm.batches_an_epoch(pool.seen, 4) == (20 + 22) // 4

@@ -133,5 +133,6 @@ ARCHITECTURE = Architecture(
     stream_policy="avgn_edge.architectures.avgn.stream_policy:AvgnStream",
     highlight_policy="avgn_edge.architectures.avgn.highlight_policy:AvgnHighlights",
     checkpoints="avgn_edge.architectures.avgn.split:read",
+    training="avgn_edge.architectures.avgn.training.recipe:recipe",
 )
 GRAPHS = ARCHITECTURE.names

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from avgn_edge._base.errors import BundleError
@@ -18,8 +20,6 @@ _MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.architectures
 
 def save(model: AVGN, path: Path) -> None:
     """Write the model as safetensors, settings and labels in its metadata; the file appears whole or not at all."""
-    from safetensors.torch import save_file  # noqa: PLC0415 - needed by this function alone
-
     partial = path.with_name(path.name + ".partial")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:
@@ -62,8 +62,6 @@ def _check_shapes(settings: Settings, state: dict[str, Tensor]) -> None:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - needed by this function alone
-
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -16,6 +16,11 @@ _LOG_MEL_MEAN = -3.0
 _LOG_MEL_STD = 2.5
 
 
+def lay_out(encoder: nn.Module, memory_format: torch.memory_format = torch.channels_last) -> None:
+    """Change how weights lie in memory; channels last is fastest for convolutions, on CPUs and GPUs."""
+    encoder.to(memory_format=memory_format)  # type: ignore[call-overload]
+
+
 class Normalise(nn.Module):
     """Pixels 0–255 RGB, [n, h, w, 3] of any dtype -> normalised float [n, 3, h, w]."""
 

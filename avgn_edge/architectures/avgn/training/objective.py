@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from avgn_edge.architectures.avgn.network.attention import Saliency
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.inference import probabilities
+from avgn_edge.architectures.avgn.training.forward import (
+    ClipFeatures,
+    Pass,
+    features_of,
+    guidance_loss,
+    random_patches,
+    run,
+)
+from avgn_edge.architectures.avgn.training.training_settings import TrainingSettings
 from avgn_edge.media.moments import GLANCE_ORDER
 from avgn_edge.training.batches import Batch
-from avgn_edge.training.forward import ClipFeatures, Pass, encode, guidance_loss, random_patches, run
-from avgn_edge.training.training_settings import LossWeights, TrainingSettings
+from avgn_edge.training.stages import Objective
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -28,11 +36,6 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def classification_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
     """L_p: cross entropy of p_t for all t (Eq. 8)."""
     return cross_entropy(model.classifier.prefixes(done.hidden), target)
-
-
-def random_crop_loss(model: AVGN, hidden: Tensor, target: Tensor) -> Tensor:
-    """L_p of `random_patches` (AdaFocusV2's second crop)."""
-    return cross_entropy(model.classifier.prefixes(hidden.float()), target)
 
 
 def visual_loss(model: AVGN, done: Pass, target: Tensor) -> Tensor:
@@ -98,38 +101,27 @@ def ordered_loss(model: AVGN, done: Pass, target: Tensor, temperature: float = 5
     return cross_entropy(model.classifier.prefixes(hidden * weight.unsqueeze(-1)), target)
 
 
-TERMS = tuple(field.name for field in fields(LossWeights))
-"""Names of the terms, as `LossWeights` has them."""
-
-
-class Objective(nn.Module):
-    """All terms of the loss that count."""
+class AvgnObjective(Objective):
+    """All terms of the loss that count; ValueError for settings that do not fit the network."""
 
     def __init__(self, model: AVGN, settings: TrainingSettings) -> None:
-        super().__init__()
+        super().__init__(asdict(settings.losses))
         if settings.losses.guidance and model.settings.task == "multi-label":
             raise ValueError("guidance needs one label a clip")
         self.model = model
         self.settings = settings
 
-    def forward(self, batch: Batch, looks: int | None = None) -> dict[str, Tensor]:
-        """Losses by name, unweighted scalars in float32, those with weight 0 left out.
-
-        `looks` moments are drawn for f_L to see; None for all. Draws come from PyTorch's global generator.
-        """
-        model, weights = self.model, self.settings.losses
-        order = torch.tensor(GLANCE_ORDER)
-        if looks is not None:
-            order = order[torch.randperm(len(order))[:looks].sort().values]
-        order = order.to(batch.frames.device)
-        with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Losses by name, as `LossWeights` has them, unweighted scalars in float32; those with weight 0 left out."""
+        model, settings, target = self.model, self.settings, batch.target
+        order = self._order(step).to(batch.frames.device)
+        with torch.autocast(batch.frames.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             features = self._features(batch)
-            done = run(
-                model, batch.frames, features, order, self.settings.mask_ratio, own_moment=self.settings.own_moment
-            )
+            done = run(model, batch.frames, features, order, settings.mask_ratio, own_moment=settings.own_moment)
             # Drawn last, so that the other terms are the same with and without it.
-            second = random_patches(model, batch.frames, features, order) if weights.random_crop else done.hidden
-        done, target = _exact(done), batch.target
+            crops = self.weights["random_crop"]
+            second = random_patches(model, batch.frames, features, order) if crops else done.hidden
+        done = _exact(done)
         terms = {
             "classification": lambda: classification_loss(model, done, target),
             "visual": lambda: visual_loss(model, done, target),
@@ -137,34 +129,28 @@ class Objective(nn.Module):
             "saliency": lambda: saliency_loss(model, done),
             "mask": lambda: mask_loss(done),
             "ordered": lambda: ordered_loss(model, done, target),
-            "random_crop": lambda: random_crop_loss(model, second, target),
+            "random_crop": lambda: cross_entropy(model.classifier.prefixes(second.float()), target),
             "guidance": lambda: guidance_loss(model, features.maps[:, order].float(), done.top_left, target),
         }
-        return {name: terms[name]() for name in TERMS if getattr(weights, name)}
+        return {name: terms[name]() for name, weight in self.weights.items() if weight}
 
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Weighted sum."""
-        return torch.stack([getattr(self.settings.losses, name) * value for name, value in terms.items()]).sum()
+    def _order(self, step: int) -> Tensor:
+        """Return the moments that f_L sees in a step, int64, in glance order; those of `looks` are drawn."""
+        order, looks = torch.tensor(GLANCE_ORDER), self.settings.looks
+        if looks is None or step % self.settings.all_looks_every == 0:
+            return order
+        return order[torch.randperm(len(order))[:looks].sort().values]
 
     def _features(self, batch: Batch) -> ClipFeatures:
-        """f_G and f_A, or what they said beforehand; some clips lose their sound."""
-        model = self.model
+        """f_G and f_A; some clips lose their sound."""
         muted = torch.rand(len(batch)) < self.settings.audio_dropout
-        heard = batch.heard & ~muted.unsqueeze(1).to(batch.heard.device)
-        if not model.settings.audio:
-            heard = torch.zeros_like(heard)
-        if batch.maps is not None and batch.audio is not None:
-            return ClipFeatures(batch.maps.float(), model.with_silence(batch.audio, heard), heard)
-        return encode(model, batch.frames, batch.spectrograms, heard)
+        heard = batch.heard & ~muted.unsqueeze(1).to(batch.heard.device) & self.model.settings.audio
+        return features_of(self.model, batch, heard)
 
 
 def _exact(done: Pass) -> Pass:
     """The same in float32: losses are not taken in half precision."""
-    parts = {field.name: getattr(done, field.name) for field in fields(done)}
-    exact = {
-        name: value.float()
-        for name, value in parts.items()
-        if isinstance(value, Tensor) and value.dtype.is_floating_point
-    }
+    parts = {field.name: getattr(done, field.name) for field in fields(done) if field.name != "saliency"}
+    exact = {name: value.float() for name, value in parts.items() if value.dtype.is_floating_point}
     scores = Saliency(done.saliency.scores.float(), done.saliency.embedded.float(), done.saliency.features.float())
     return replace(done, saliency=scores, **exact)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from avgn_edge.architectures.avgn.network.settings import Settings
-
-Optimiser = Literal["sgd", "adamw"]
-Precision = Literal["float32", "bfloat16"]
+from avgn_edge.training.stages import Optimisation
+from avgn_edge.training.train_options import Precision
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,12 @@ class LearningRates:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Optimisation):
     """Everything that decides what is learned, beside the network's own settings and the data."""
 
     epochs: int = 50
     batch: int = 24
-    optimiser: Optimiser = "sgd"
-    momentum: float = 0.9
-    """SGD's."""
-    weight_decay: float = 1e-4
     rates: LearningRates = field(default_factory=LearningRates)
-    warmup: float = 0.0
-    """Share of the steps in which the learning rates rise linearly to their values; then they fall as a cosine."""
-    clip_norm: float | None = None
-    """Largest norm of the gradient of all parameters together."""
     losses: LossWeights = field(default_factory=LossWeights)
     mask_ratio: float = 0.75
     audio_dropout: float = 0.15

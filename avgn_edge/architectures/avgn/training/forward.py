@@ -12,6 +12,7 @@ from avgn_edge.architectures.avgn.network.attention import Saliency
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.patch_policy import crop
 from avgn_edge.media.moments import GLANCE_ORDER
+from avgn_edge.training.batches import Batch
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ def encode(model: AVGN, frames: Tensor, spectrograms: Tensor, heard: Tensor) -> 
     maps = model.global_encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
     audio = model.audio_encoder(spectrograms.flatten(0, 1)).unflatten(0, frames.shape[:2])
     return ClipFeatures(maps, model.with_silence(audio, heard), heard)
+
+
+def features_of(model: AVGN, batch: Batch, heard: Tensor) -> ClipFeatures:
+    """Return what a batch holds of f_G and f_A, or else run them; `heard` bool [b, T] may take sound away."""
+    if batch.maps is not None and batch.audio is not None:
+        return ClipFeatures(batch.maps.float(), model.with_silence(batch.audio, heard), heard)
+    return encode(model, batch.frames, batch.spectrograms, heard)
 
 
 def draw_glanced(clips: int, moments: int, mask_ratio: float) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.inference import Looks, look
+from avgn_edge.architectures.avgn.training.forward import features_of
 from avgn_edge.media.moments import GLANCE_ORDER
 from avgn_edge.training.batches import Batch
 
@@ -49,16 +50,9 @@ def answers(
     done, targets = [], []
     for batch in batches:
         heard = batch.heard if audio else torch.zeros_like(batch.heard)
-        maps, known = _features(model, batch, heard)
-        done.append(look(model, batch.frames, maps, known, order, settings.looks if looks is None else looks))
+        features = features_of(model, batch, heard)
+        count = settings.looks if looks is None else looks
+        done.append(look(model, batch.frames, features.maps, features.audio, order, count))
         targets.append(batch.target)
     parts = (torch.cat([getattr(one, name) for one in done]).cpu() for name in Looks.__dataclass_fields__)
     return Answers(Looks(*parts), torch.cat(targets).cpu())
-
-
-def _features(model: AVGN, batch: Batch, heard: Tensor) -> tuple[Tensor, Tensor]:
-    if batch.maps is not None and batch.audio is not None:
-        return batch.maps.float(), model.with_silence(batch.audio, heard)
-    maps = model.global_encoder(batch.frames.flatten(0, 1)).unflatten(0, batch.frames.shape[:2])
-    audio = model.audio_encoder(batch.spectrograms.flatten(0, 1)).unflatten(0, batch.frames.shape[:2])
-    return maps, model.with_silence(audio, heard)
