@@ -27,7 +27,7 @@ from avgn_edge.calibration.procedure import calibrate
 from avgn_edge.cli import export as export_command
 from avgn_edge.cli.main import main
 from avgn_edge.data.datasets import read_dataset
-from avgn_edge.export.parity import Parity
+from avgn_edge.export.onnx_graphs import Parity
 from avgn_edge.export.to_bundle import Export, ExportedGraph
 from avgn_edge.runtime.recognizer import Recognizer
 
