@@ -177,7 +177,8 @@ def _share(value: float | None) -> str:
 
 
 def _warn_of_unknown_labels(data: DataSet, known: Sequence[str]) -> None:
-    from avgn_edge.data.evaluation.measuring import listed, unknown_labels  # noqa: PLC0415
+    from avgn_edge.data.datasets.data_set import listed  # noqa: PLC0415
+    from avgn_edge.data.evaluation.measuring import unknown_labels  # noqa: PLC0415
 
     unknown = unknown_labels(data, known)
     if not unknown:

@@ -14,7 +14,7 @@ from avgn_edge.cli.formatting import columns, counted
 from avgn_edge.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from avgn_edge.data.evaluation.segments_found import TvSumRow
+    from avgn_edge.data.evaluation.tvsum import TvSumRow
     from avgn_edge.runtime.highlights.result import Highlights
     from avgn_edge.runtime.recognizer import Recognizer
 
@@ -147,7 +147,7 @@ def clock(seconds: float) -> str:
 
 def measure_tvsum(recognizer: Recognizer, annotations: Path, folder: Path, budget: str | None) -> TvSumRow:
     """Hold the highlights of TVSum's videos against its annotations."""
-    from avgn_edge.data.evaluation.segments_found import evaluate_tvsum, read_annotations, videos_in  # noqa: PLC0415
+    from avgn_edge.data.evaluation.tvsum import evaluate_tvsum, read_annotations, videos_in  # noqa: PLC0415
 
     annotated, videos = read_annotations(annotations), videos_in(folder)
     with Bar("videos", len(annotated)) as bar:

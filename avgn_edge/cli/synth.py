@@ -30,9 +30,7 @@ def write_set(
     """Write the set, replacing an earlier one; DataError for a folder that holds anything else."""
     from avgn_edge._base.processes import usable_cores  # noqa: PLC0415
     from avgn_edge.data.synth import write_dataset  # noqa: PLC0415
-    from avgn_edge.data.synth.own import pillow  # noqa: PLC0415
 
-    pillow()  # before anything is touched
     _check_replaceable(directory)
     directory.mkdir(parents=True, exist_ok=True)
     unfinished = directory / UNFINISHED

@@ -6,9 +6,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from avgn_edge.data.synth.clip_plan import episode_at
-from avgn_edge.data.synth.own import pillow
 from avgn_edge.data.synth.render import render_audio, render_frame
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 
@@ -42,15 +42,14 @@ def compose_moments(
     frames: uint8 [n, 256, 256, 3], RGB, the whole frame squeezed; windows: float32 [n, 15600], 16 kHz, centred.
     `jpeg_quality`: what a video encoder would lose is lost to JPEG.
     """
-    image = pillow()
     frames = np.empty((len(times), FRAME_SIDE, FRAME_SIDE, 3), dtype=np.uint8)
     for place, time_s in enumerate(times):
-        whole = image.fromarray(render_frame(plan, sources, float(time_s)))
+        whole = Image.fromarray(render_frame(plan, sources, float(time_s)))
         if jpeg_quality is not None:
             file = BytesIO()
             whole.save(file, "JPEG", quality=jpeg_quality)
-            whole = image.open(file)
-        frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), image.Resampling.BILINEAR))
+            whole = Image.open(file)
+        frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BILINEAR))
     return frames, cut_windows(render_audio(plan, sources, SAMPLE_RATE), times)
 
 

@@ -248,9 +248,6 @@ def episode_at(plan: ClipPlan, time_s: float) -> Episode | None:
     return next((episode for episode in plan.episodes if episode.start <= time_s < episode.end), None)
 
 
-# ------------------------------------------------------------------ drawing the parts
-
-
 def uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     """Draw a number between two."""
     return float(rng.uniform(*bounds))

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, cos, floor, radians, sin
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
 
 from avgn_edge._base.atomic import whole
 from avgn_edge.data.synth import own
-from avgn_edge.data.synth.clip_plan import FPS, HEIGHT, WIDTH, Card, ClipPlan, card_centre
-from avgn_edge.data.synth.own import pillow
-from avgn_edge.data.synth.sources import resample
+from avgn_edge.data.synth.clip_plan import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Card,
+    ClipPlan,
+    Decoy,
+    Episode,
+    Point,
+    Scene,
+    Word,
+    card_centre,
+)
+from avgn_edge.data.synth.sources import Sources, resample
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from avgn_edge.data.synth.clip_plan import Decoy, Episode, Point, Scene, Word
-    from avgn_edge.data.synth.sources import Sources
-
-    Array = npt.NDArray[np.float32]
-    Frame = npt.NDArray[np.uint8]
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from avgn_edge.data.synth.clip_plan import ClipPlan
-
+Array = npt.NDArray[np.float32]
+Frame = npt.NDArray[np.uint8]
 
 FADE_S = 0.02
 LOUDEST_PEAK = 0.98
-
-
-# ------------------------------------------------------------------ frames
+SAMPLE_RATE = 44_100
+AUDIO_BITS = 96_000
 
 
 def render_frame(plan: ClipPlan, sources: Sources, time_s: float) -> Frame:
@@ -60,7 +62,7 @@ def _photograph(scene: Scene, sources: Sources, time_s: float, levels: Frame) ->
     left = (photo.width - width) * (scene.first.x + share * (scene.last.x - scene.first.x))
     top = (photo.height - height) * (scene.first.y + share * (scene.last.y - scene.first.y))
     box = (max(left, 0), max(top, 0), min(left + width, photo.width), min(top + height, photo.height))
-    shown = photo.resize((WIDTH, HEIGHT), pillow().Resampling.BILINEAR, box=box)
+    shown = photo.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
     return np.array(shown.point(levels.tolist() * 3))
 
 
@@ -76,17 +78,14 @@ def _texture(card: Card, sources: Sources) -> Array:
 
 @lru_cache(maxsize=64)
 def _drawn(card: Card, ink: bytes, shape: tuple[int, int]) -> Array:
-    from PIL import ImageFilter  # noqa: PLC0415
-
-    image = pillow()
     size = ceil(card.size)
     warp = card.warp
-    picture = image.fromarray((np.frombuffer(ink, dtype=np.float32).reshape(shape) * 255).astype(np.uint8))
+    picture = Image.fromarray((np.frombuffer(ink, dtype=np.float32).reshape(shape) * 255).astype(np.uint8))
     per_pixel = max(shape) / (size * card.fill * warp.scale)  # pixels of the object for one of the card
     x, y = (shape[1] / 2 - warp.x * shape[1], shape[0] / 2 - warp.y * shape[0])
     shear = per_pixel * warp.shear
     where = (per_pixel, shear, x - (per_pixel + shear) * size / 2, 0, per_pixel, y - per_pixel * size / 2)
-    picture = picture.transform((size, size), image.Transform.AFFINE, where, image.Resampling.BICUBIC)
+    picture = picture.transform((size, size), Image.Transform.AFFINE, where, Image.Resampling.BICUBIC)
     if warp.thickness:
         picture = picture.filter(ImageFilter.MaxFilter(3) if warp.thickness > 0 else ImageFilter.MinFilter(3))
     if card.blur:
@@ -130,10 +129,7 @@ def _sample(texture: Array, x: Array, y: Array) -> Array:
     return read
 
 
-# ------------------------------------------------------------------ sound
-
-
-def render_audio(plan: ClipPlan, sources: Sources, sample_rate: int = 44_100) -> Array:
+def render_audio(plan: ClipPlan, sources: Sources, sample_rate: int = SAMPLE_RATE) -> Array:
     """Render the sound of a clip: float32 [n], mono, at any rate."""
     count = round(plan.duration * sample_rate)
     mix = np.zeros(count, dtype=np.float32)
@@ -205,10 +201,6 @@ def _lay_word(mix: Array, word: Word, sources: Sources, rate: int, speech: float
     mix[first : first + len(spoken)] += np.float32(gain) * _faded(spoken, rate)
 
 
-SAMPLE_RATE = 44_100
-AUDIO_BITS = 96_000
-
-
 @dataclass(frozen=True)
 class Encoding:
     """How a clip is written: frames a second, x264's quality and preset, frames between key frames, sound's rate."""
@@ -230,12 +222,7 @@ def encode_clip(plan: ClipPlan, sources: Sources, path: Path) -> None:
     write_clip(path, frames, samples, Encoding(FPS, plan.crf, plan.key_interval, SAMPLE_RATE))
 
 
-def write_clip(
-    path: Path,
-    frames: Iterable[av.VideoFrame],
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    encoding: Encoding,
-) -> None:
+def write_clip(path: Path, frames: Iterable[av.VideoFrame], samples: Array, encoding: Encoding) -> None:
     """Write frames of 640 × 360 and sound (float32 [channels, n], one or two); whole under its name, or not at all.
 
     The frames may be one object again and again: their times are set here.
@@ -244,12 +231,7 @@ def write_clip(
         _write(unfinished, frames, samples, encoding)
 
 
-def _write(
-    path: Path,
-    frames: Iterable[av.VideoFrame],
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    encoding: Encoding,
-) -> None:
+def _write(path: Path, frames: Iterable[av.VideoFrame], samples: Array, encoding: Encoding) -> None:
     layout = "stereo" if len(samples) == 2 else "mono"
     fps, rate = encoding.fps, encoding.sample_rate
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
@@ -283,12 +265,9 @@ def _write(
         container.mux(sound.encode(None))
 
 
-def _channels(
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]], balance: float | None
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return [channels, n]; of two channels the mean is what one channel would be."""
+def _channels(samples: Array, balance: float | None) -> Array:
+    """Return one channel, or two whose mean it is: float32 [channels, n]."""
     if balance is None:
         return samples[None]
     gains = np.array([[1 - balance], [1 + balance]], dtype=np.float32)
-    two: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = samples[None] * gains
-    return np.clip(two, -1, 1)
+    return np.asarray(np.clip(samples[None] * gains, -1, 1))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from avgn_edge.data.synth import Sources, clip_rng
-from avgn_edge.data.synth.long import LongSettings, encode_long, long_truth, plan_long
 from avgn_edge.data.synth.render import render_audio
 from avgn_edge.media.opening import open_clip
+from benchmarks.long_videos import LongSettings, encode_long, long_truth, plan_long
 
 SHORT = LongSettings(duration=24.0, episodes=2, decoys=1, apart=3.0)
 
