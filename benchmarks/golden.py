@@ -55,7 +55,7 @@ def compose(folder: Path, count: int) -> tuple[list[Path], Path]:
     clips = sorted((folder / "clips").glob("*.mp4"))
     for clip, kind in zip(clips, ["audio"] * MUTE + ["video"] * UNSEEN, strict=False):
         _leave_out(clip, kind)
-    encode_long(plan_long(np.random.default_rng(SEED), sources, LONG), sources, folder / "long.mp4")
+    encode_long(plan_long(np.random.default_rng(SEED), sources, LONG), folder / "long.mp4")
     return clips, folder / "long.mp4"
 
 

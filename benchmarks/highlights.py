@@ -109,7 +109,7 @@ def _compose(given: argparse.Namespace) -> dict[str, Any]:
         truths[name] = long_truth(plan)
         if not (given.folder / name).exists():
             started = time.perf_counter()
-            encode_long(plan, sources, given.folder / name)
+            encode_long(plan, given.folder / name)
             print(f"{name} composed in {time.perf_counter() - started:.0f} s", flush=True)
     truth = given.folder / f"truth-{given.channels}-{given.seed}.json"
     truth.write_text(json.dumps(truths, indent=1) + "\n", encoding="utf-8")

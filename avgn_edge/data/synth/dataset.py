@@ -125,10 +125,6 @@ class Recipe:
             return plan_clip(rng, self.val, label)
         return plan_clip(rng, self.train, label, self.variation)
 
-    def sources(self, index: int) -> Sources:
-        """Return the media that a clip is made of."""
-        return self.val if self.part(index) == "val" else self.train
-
 
 def write_dataset(
     directory: str | Path,
@@ -204,5 +200,5 @@ def clip_name(index: int) -> str:
 
 def _write_clip(recipe: Recipe, root: Path, index: int) -> ClipPlan:
     plan = recipe.plan(index)
-    encode_clip(plan, recipe.sources(index), root / clip_name(index))
+    encode_clip(plan, root / clip_name(index))
     return plan

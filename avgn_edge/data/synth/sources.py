@@ -144,22 +144,6 @@ class Sources:
             environment=tuple(item for group in _by_group(self.environment) for item in _part(group, part)),
         )
 
-    def ink(self, medium: Medium) -> Array:
-        """Return an object as ink: float32 [h, w], 0 paper, 1 ink."""
-        return _ink(medium)
-
-    def photo(self, medium: Medium) -> Image.Image:
-        """Return a background as an RGB picture."""
-        return _photo(medium)
-
-    def sound(self, medium: Medium) -> tuple[Array, int]:
-        """Return a recording as it was made: float32 [n] mono, and its rate."""
-        return _word(medium) if medium.kind == "sound" else _read_sound(medium)
-
-    def place(self, medium: Medium, rate: int) -> Array:
-        """Return an environment recording at a rate: float32 [n] mono."""
-        return _place(medium, rate)
-
 
 def _by_group(media: Iterable[Medium]) -> list[list[Medium]]:
     groups: dict[str, list[Medium]] = defaultdict(list)
@@ -247,7 +231,8 @@ def _open_picture(path: Path) -> Image.Image:
 
 
 @lru_cache(maxsize=8192)
-def _ink(medium: Medium) -> Array:
+def ink_of(medium: Medium) -> Array:
+    """Return an object as ink: float32 [h, w], 0 paper, 1 ink."""
     if medium.path is None:
         return own.draw_glyph(medium.group, medium.name)
     picture = _open_picture(medium.path)
@@ -263,7 +248,8 @@ def _ink(medium: Medium) -> Array:
 
 
 @lru_cache(maxsize=96)
-def _photo(medium: Medium) -> Image.Image:
+def photograph(medium: Medium) -> Image.Image:
+    """Return a background as an RGB picture."""
     if medium.path is None:
         return Image.fromarray(own.draw_texture(medium.name))
     picture = _open_picture(medium.path).convert("RGB")
@@ -289,10 +275,14 @@ def _read_sound(medium: Medium) -> tuple[Array, int]:
     return samples.mean(axis=1), int(rate)
 
 
-_word = lru_cache(maxsize=4096)(_read_sound)
+@lru_cache(maxsize=4096)
+def spoken_word(medium: Medium) -> tuple[Array, int]:
+    """Return the recording of a word as it was made: float32 [n] mono, and its rate."""
+    return _read_sound(medium)
 
 
 @lru_cache(maxsize=128)
-def _place(medium: Medium, rate: int) -> Array:
+def environment_sound(medium: Medium, rate: int) -> Array:
+    """Return a recording of the environment at a rate: float32 [n] mono."""
     samples, own_rate = _read_sound(medium)
     return resample(samples, own_rate, rate)
