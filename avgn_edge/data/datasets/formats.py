@@ -10,11 +10,21 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avgn_edge._base.errors import DataError
 from avgn_edge.data.datasets.data_set import SPLITS, DataSet, LabelledClip, check_label, split_name
 from avgn_edge.media.container import MEDIA, VIDEO
+
+T = TypeVar("T")
+COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"
+FORM = 'give ActivityNet\'s {"database": {id: {"subset": ..., "annotations": [{"label": ...}]}}}'
+TABLE = "labels.csv"
+"""A folder that holds this table is read by it: `synth` writes one."""
+BETWEEN_LABELS = "|"
+_CELL = r'(?: *"(?:[^"]|"")*"|[^",]*)'
+_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
+"""A row whose quotation marks stand where a CSV has them: around whole cells, and doubled inside those."""
 
 
 def media_files(what: str, folder: Path, *, nested: bool = True) -> list[Path]:
@@ -79,13 +89,6 @@ def _clips(what: str, root: Path, folder: Path, split: str | None) -> list[Label
         why = f"there are no media files in {folder}"
         raise DataError(what, why, "add clips of the class, or take the folder away")
     return [LabelledClip(path, path.relative_to(root).as_posix(), (label,), split) for path in paths]
-
-
-COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"
-BETWEEN_LABELS = "|"
-_CELL = r'(?: *"(?:[^"]|"")*"|[^",]*)'
-_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
-"""A row whose quotation marks stand where a CSV has them: around whole cells, and doubled inside those."""
 
 
 def read_csv(table: Path) -> DataSet:
@@ -178,9 +181,6 @@ def _seconds(what: str, name: str, text: str) -> float | None:
     return seconds
 
 
-FORM = 'give ActivityNet\'s {"database": {id: {"subset": ..., "annotations": [{"label": ...}]}}}'
-
-
 def read_activitynet(table: Path, videos: Path | None) -> DataSet:
     """Read the videos of ActivityNet's JSON, found under `videos` as `v_<id>.*` or `<id>.*`.
 
@@ -228,21 +228,17 @@ def _database(what: str, table: Path) -> dict[str, Any]:
     return database
 
 
-def _labels(what: str, name: str, entry: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
+def _labels(what: str, name: str, entry: object) -> tuple[str, ...]:
     annotations: list[Any] = _field(what, name, entry, "annotations", list)
     labels = dict.fromkeys(_field(what, name, annotation, "label", str).strip() for annotation in annotations)
     return tuple(check_label(f"{what}, the video {name}", label) for label in labels)
 
 
-def _field(what: str, name: str, entry: Any, field: str, kind: type) -> Any:  # noqa: ANN401 - JSON
+def _field(what: str, name: str, entry: object, field: str, kind: type[T]) -> T:
     value = entry.get(field) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
         raise DataError(what, f"the video {name} has no {field} that can be read", FORM)
     return value
-
-
-TABLE = "labels.csv"
-"""A folder that holds this table is read by it: `synth` writes one."""
 
 
 def read_dataset(source: Path, videos: Path | None = None) -> DataSet:

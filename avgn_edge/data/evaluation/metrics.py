@@ -65,7 +65,10 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |accuracy - confidence| of each bin, weighted by its share."""
+        """The expected calibration error: |accuracy - confidence| of each bin, weighted by its share.
+
+        Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
+        """
         return float((np.abs(self.accuracy - self.confidence) * self.counts).sum() / self.counts.sum())
 
 
@@ -90,14 +93,6 @@ def reliability(probabilities: Floats, truth: Flags, task: str) -> Reliability:
         np.bincount(bins, weights=sure, minlength=BINS) * shares,
         np.bincount(bins, weights=right.astype(np.float64), minlength=BINS) * shares,
     )
-
-
-def expected_calibration_error(probabilities: Floats, truth: Flags, task: str) -> float:
-    """How far confidence is from being right: Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
-
-    The bins, and what counts as confident, are `reliability`'s.
-    """
-    return reliability(probabilities, truth, task).error
 
 
 def chance(truth: Flags, task: str) -> float:

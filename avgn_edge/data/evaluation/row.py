@@ -160,7 +160,7 @@ def row_of(setting: Setting, answers: Sequence[Answer], failed: Sequence[Failure
         top5=metrics.top_k_accuracy(probabilities, truth, 5),
         mean_average_precision=precision.value,
         average_precision_classes=precision.classes,
-        expected_calibration_error=metrics.expected_calibration_error(probabilities, truth, setting.task),
+        expected_calibration_error=metrics.reliability(probabilities, truth, setting.task).error,
         chance=metrics.chance(truth, setting.task),
         mean_gflops=_mean(spent),
         p95_gflops=_p95(spent),
