@@ -19,9 +19,9 @@ from rich.table import Table
 
 from avgn_edge.bundle.calibration_tables import ExitTable, OperatingPoint
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
-from avgn_edge.calibration import exit_tables
+from avgn_edge.calibration import trajectories as replay
 from avgn_edge.calibration.comparison import measure, truth_of
-from avgn_edge.calibration.operating_points import calibrate_exits, fitting
+from avgn_edge.calibration.exit_calibration import calibrate_exits, fitting
 from avgn_edge.calibration.trajectories import Trajectories, gather
 from avgn_edge.data.datasets import read_dataset
 from avgn_edge.runtime.exits import NEVER, Exits, certified
@@ -43,7 +43,7 @@ def main() -> None:
     rows = measured.rows[options.precision]
     by_glances = {glances: gather([row[glances] for row in rows], glances, manifest.task) for glances in rows[0]}
     whole = by_glances[own]
-    full = exit_tables.answer(whole, np.full(whole.clips, whole.steps - 1))
+    full = replay.named_classes(whole, np.full(whole.clips, whole.steps - 1))
     rng = np.random.default_rng(options.seed)
     differ: dict[float, list[float]] = {risk: [] for risk in RISKS}
     spent: dict[float, list[float]] = {risk: [] for risk in RISKS}
@@ -81,8 +81,8 @@ def _at_risk(held_out: Trajectories, full: NDArray[np.bool_], table: ExitTable, 
     """Share of clips that stopped early with another answer, and the cost as a share of the whole."""
     row = certified(table.clips, table.risk, risk)
     exits = Exits((NEVER if row is None else row.confidence,), table.temperatures)
-    stopped = exit_tables.stop(held_out, exit_tables.confidences(held_out, table.temperatures), exits)
-    differs = (exit_tables.answer(held_out, stopped.step) != full).any(axis=1) & stopped.sure
+    stopped = replay.stop(held_out, replay.confidences(held_out, table.temperatures), exits)
+    differs = (replay.named_classes(held_out, stopped.step) != full).any(axis=1) & stopped.sure
     return float(differs.mean()), float(stopped.macs.mean() / held_out.macs[:, -1].mean())
 
 
@@ -90,9 +90,9 @@ def _at_average(
     held_out: Trajectories, truth: NDArray[np.bool_], point: OperatingPoint, tables: dict[int, ExitTable]
 ) -> tuple[float, float]:
     temperatures = tables[point.glances].temperatures
-    sureness = exit_tables.confidences(held_out, temperatures)
-    stopped = exit_tables.stop(held_out, sureness, Exits(point.thresholds or (NEVER,), temperatures))
-    return float(stopped.macs.mean()), exit_tables.top1(held_out, stopped.step, truth)
+    sureness = replay.confidences(held_out, temperatures)
+    stopped = replay.stop(held_out, sureness, Exits(point.thresholds or (NEVER,), temperatures))
+    return float(stopped.macs.mean()), replay.top1(held_out, stopped.step, truth)
 
 
 def _print(

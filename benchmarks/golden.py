@@ -27,7 +27,7 @@ from avgn_edge import Recognizer
 from avgn_edge._base.errors import AvgnEdgeError
 from avgn_edge.bundle.reader import packaged_bundle_path
 from avgn_edge.data.synth import Sources, write_dataset
-from avgn_edge.data.synth.long import LongSettings, encode_long, plan_long
+from benchmarks.long_videos import LongSettings, encode_long, plan_long
 
 TINY: Final = Path(__file__).parent.parent / "tests" / "data" / "tiny"
 DEVICES: Final = ("cpu", "openvino:CPU")
@@ -55,7 +55,7 @@ def compose(folder: Path, count: int) -> tuple[list[Path], Path]:
     clips = sorted((folder / "clips").glob("*.mp4"))
     for clip, kind in zip(clips, ["audio"] * MUTE + ["video"] * UNSEEN, strict=False):
         _leave_out(clip, kind)
-    encode_long(plan_long(np.random.default_rng(SEED), sources, LONG), sources, folder / "long.mp4")
+    encode_long(plan_long(np.random.default_rng(SEED), sources, LONG), folder / "long.mp4")
     return clips, folder / "long.mp4"
 
 

@@ -12,15 +12,64 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avgn_edge.data.evaluation.segments_found import Found, compare
 from avgn_edge.data.synth import Sources, clip_rng
 from avgn_edge.data.synth.clip_plan import CHANNELS
-from avgn_edge.data.synth.long import LongSettings, encode_long, long_truth, plan_long
 from avgn_edge.runtime.highlights import Highlights, HighlightSettings
+from avgn_edge.runtime.highlights.result import Segment
 from avgn_edge.runtime.recognizer import Recognizer
+from benchmarks.long_videos import LongSettings, encode_long, long_truth, plan_long
+
+Span = tuple[float, float]
+"""Start and end, seconds."""
+
+
+@dataclass(frozen=True)
+class FoundEpisodes:
+    """How many of one video's true episodes its highlights found."""
+
+    episodes: int
+    found: int
+    """Episodes in which a segment has its peak; two segments in one episode find it once."""
+    segments: int
+    labelled: int
+    """Found episodes whose first segment, by rank, has their class."""
+    overlap: float
+    """Mean intersection over union of found episodes with that segment; 0 where none was found."""
+
+    @property
+    def recall(self) -> float:
+        """Share of the episodes that were found."""
+        return self.found / self.episodes if self.episodes else 0.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the segments that found an episode nobody had found; 0 without segments."""
+        return self.found / self.segments if self.segments else 0.0
+
+
+def compare(segments: Sequence[Segment], episodes: Sequence[Span], classes: Sequence[str | None]) -> FoundEpisodes:
+    """Compare segments, the best first, with true episodes and their classes."""
+    overlaps: dict[int, float] = {}
+    labelled = 0
+    for segment in segments:
+        for index, (start_s, end_s) in enumerate(episodes):
+            if start_s <= segment.peak_s < end_s and index not in overlaps:
+                overlaps[index] = _overlap((segment.start_s, segment.end_s), (start_s, end_s))
+                labelled += segment.label == classes[index]
+    mean = sum(overlaps.values()) / len(overlaps) if overlaps else 0.0
+    return FoundEpisodes(len(episodes), len(overlaps), len(segments), labelled, mean)
+
+
+def _overlap(one: Span, other: Span) -> float:
+    """Intersection over union."""
+    shared = max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+    union = (one[1] - one[0]) + (other[1] - other[0]) - shared
+    return shared / union if union > 0 else 0.0
 
 
 def main() -> None:
@@ -28,7 +77,7 @@ def main() -> None:
     given = _arguments()
     truths = _compose(given)
     settings = HighlightSettings()
-    rows: list[tuple[Found, Highlights]] = []
+    rows: list[tuple[FoundEpisodes, Highlights]] = []
     with Recognizer.open(given.model, given.device, given.precision, threads=given.threads) as recognizer:
         print(f"{recognizer.manifest.name}, {recognizer.device.used}, {recognizer.precision}, {settings}")
         for name, truth in truths.items():
@@ -60,14 +109,14 @@ def _compose(given: argparse.Namespace) -> dict[str, Any]:
         truths[name] = long_truth(plan)
         if not (given.folder / name).exists():
             started = time.perf_counter()
-            encode_long(plan, sources, given.folder / name)
+            encode_long(plan, given.folder / name)
             print(f"{name} composed in {time.perf_counter() - started:.0f} s", flush=True)
     truth = given.folder / f"truth-{given.channels}-{given.seed}.json"
     truth.write_text(json.dumps(truths, indent=1) + "\n", encoding="utf-8")
     return truths
 
 
-def _line(found: Found, told: Highlights) -> str:
+def _line(found: FoundEpisodes, told: Highlights) -> str:
     cost = told.budget.spent_gflops / told.budget.one_a_second_gflops
     return (
         f"found {found.found} of {found.episodes}  segments {found.segments}  class right {found.labelled}  "
@@ -76,7 +125,7 @@ def _line(found: Found, told: Highlights) -> str:
     )
 
 
-def _print_sums(rows: list[tuple[Found, Highlights]], truths: dict[str, Any]) -> None:
+def _print_sums(rows: list[tuple[FoundEpisodes, Highlights]], truths: dict[str, Any]) -> None:
     episodes, found = sum(row.episodes for row, _ in rows), sum(row.found for row, _ in rows)
     segments = sum(row.segments for row, _ in rows)
     labelled = sum(row.labelled for row, _ in rows)

@@ -111,10 +111,10 @@ def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
         at = len(pieces)
         piece = own.play_noise(f"benchmarks/{seed}/{at}")
         word = own.play_word(at % 10, at % 4, f"benchmarks/{seed}/{at}")
-        piece[own.NOISE_RATE : own.NOISE_RATE + len(word)] += word
+        piece[own.SOUND_RATE : own.SOUND_RATE + len(word)] += word
         pieces.append(piece)
         made += own.NOISE_SECONDS
-    mono = resample(np.concatenate(pieces), own.NOISE_RATE, SOUND_RATE)[: round(seconds * SOUND_RATE)]
+    mono = resample(np.concatenate(pieces), own.SOUND_RATE, SOUND_RATE)[: round(seconds * SOUND_RATE)]
     return np.clip(np.stack([mono, 0.8 * mono]), -1, 1)
 
 

@@ -14,7 +14,7 @@ from avgn_edge.architectures.avgn.spec import ARCHITECTURE
 from avgn_edge.bundle.calibration_tables import ExitSettings, ExitTable, OperatingPoint
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.calibration.comparison import CachedClip, CachingSessions
-from avgn_edge.calibration.trajectories import Row, Trajectories, answers, gather
+from avgn_edge.calibration.trajectories import Row, Trajectories, gather, run_clip
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.result import Result
 from avgn_edge.runtime.sessions import Sessions
@@ -40,7 +40,7 @@ def recognizer_of(manifest: Manifest) -> Recognizer:
 def rows_of(manifest: Manifest, clips: Sequence[FakeClip], grid: Sequence[int]) -> list[dict[int, Row]]:
     """How the answers to the clips form, by number of glances, as calibration finds it out."""
     sessions = Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-    return [answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), grid) for clip in clips]
+    return [run_clip(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), grid) for clip in clips]
 
 
 def trajectories_of(rows: Sequence[Mapping[int, Row]], glances: int, task: str = "single-label") -> Trajectories:

@@ -1,32 +1,34 @@
-"""One pass over labelled clips, each decoded once: what another precision does to the answers."""
+"""One pass over labelled clips, each decoded once: how another precision changes the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge._base.errors import ClipError, DataError
+from avgn_edge.bundle.architecture import Architecture
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.calibration.trajectories import Row, answers, glance_grid
+from avgn_edge.calibration.trajectories import Row, glance_grid, run_clip
 from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.data.evaluation.measuring import MOST_FAILED, open_labelled, shown
+from avgn_edge.data.evaluation.row import Failure
 from avgn_edge.engines.base import OpensGraphs, Session
 from avgn_edge.engines.select import open_engine
-from avgn_edge.media.clip import ClipWrapper
+from avgn_edge.media.clip import Clip, ClipWrapper, SoundLimit
 from avgn_edge.runtime.sessions import Sessions
 
-if TYPE_CHECKING:
-    from avgn_edge.bundle.architecture import Architecture
-    from avgn_edge.engines.base import OpensGraphs, Session
-    from avgn_edge.media.clip import Clip, SoundLimit
+DEVICE = "cpu"
+"""What INT8 is made for and compared on."""
+WHOLE = "every graph"
+"""Stands for every graph at once, where one could be named."""
 
 
 class CachedClip(ClipWrapper):
-    """A clip whose sound and frames are asked for once, whoever asks how often. Closing is left to the clip's owner."""
+    """A clip whose sound and frames are read once, however often they are asked for. Its owner closes it."""
 
     def __init__(self, clip: Clip) -> None:
         super().__init__(clip)
@@ -56,7 +58,7 @@ class CachedClip(ClipWrapper):
 
 
 class CachingSessions:
-    """The sessions of a bundle for one clip: what its network has remembered of it, f_A and f_G, is computed once.
+    """The sessions of a bundle for one clip, in which the graphs that the network remembers (f_A, f_G) run once.
 
     What is heard is remembered as a whole, frames one by one: other runs glance at other sets of the same frames.
     """
@@ -85,15 +87,26 @@ class _CachingSession:
         del keep
         ((name, items),) = inputs.items()
         if not self._per_item:
-            return self._remembered(name, items)
-        rows = [self._remembered(name, items[at : at + 1]) for at in range(len(items))]
+            return self._run_once(name, items)
+        rows = [self._run_once(name, items[at : at + 1]) for at in range(len(items))]
         return {output: np.concatenate([row[output] for row in rows]) for output in rows[0]}
 
-    def _remembered(self, name: str, items: NDArray[Any]) -> dict[str, Any]:
+    def _run_once(self, name: str, items: NDArray[Any]) -> dict[str, Any]:
         key = items.tobytes()
         if key not in self._known:
             self._known[key] = self._session.run({name: items})
         return self._known[key]
+
+
+class MixedSessions:
+    """Sessions of one precision, except those of one graph, or of all (`WHOLE`), which come from another."""
+
+    def __init__(self, usual: OpensGraphs, other: OpensGraphs, graph: str) -> None:
+        self._usual, self._other, self._graph = usual, other, graph
+
+    def get(self, graph: str) -> Session:
+        """The session of a graph."""
+        return (self._other if self._graph in {graph, WHOLE} else self._usual).get(graph)
 
 
 @dataclass(frozen=True)
@@ -121,74 +134,53 @@ class Agreement:
         return asdict(self)
 
 
-WHOLE = "every graph"
-"""Stands for every graph at once, where one could be named."""
-
-
-class Mixed:
-    """Sessions of one precision, but for one graph, or all (`WHOLE`), which comes from another."""
-
-    def __init__(self, usual: OpensGraphs, other: OpensGraphs, graph: str) -> None:
-        self._usual, self._other, self._graph = usual, other, graph
-
-    def get(self, graph: str) -> Session:
-        """The session of a graph."""
-        return (self._other if self._graph in {graph, WHOLE} else self._usual).get(graph)
-
-
 def compare(rows: Sequence[Row], floats: Sequence[Row], truth: NDArray[np.bool_]) -> Agreement:
-    """Compare whole answers, clip by clip; `truth` is bool [n, C]."""
+    """Compare the answers to the same clips in a precision and in float32; `truth` is bool [n, C]."""
     best, float_best = (np.array([row.probabilities[-1].argmax() for row in some]) for some in (rows, floats))
     clips = np.arange(len(rows))
-    both = [(a, b) for a, b in zip(rows, floats, strict=True) if a.saliency is not None and b.saliency is not None]
+    same_moment: list[float] = []
+    saliency_errors: list[float] = []
+    shifts: list[float] = []
+    for row, floating in zip(rows, floats, strict=True):
+        if row.saliency is None or floating.saliency is None:
+            continue
+        same_moment.append(next(iter(row.corners)) == next(iter(floating.corners)))
+        saliency_errors.append(float(np.abs(row.saliency - floating.saliency).mean()))
+        for moment in row.corners.keys() & floating.corners.keys():
+            (x, y), (float_x, float_y) = row.corners[moment], floating.corners[moment]
+            shifts.append(float(np.hypot(x - float_x, y - float_y)))
     return Agreement(
         clips=len(rows),
         top1=float(truth[clips, best].mean()),
         float_top1=float(truth[clips, float_best].mean()),
         same_label=float((best == float_best).mean()),
-        same_moment=_mean([next(iter(a.corners)) == next(iter(b.corners)) for a, b in both]),
-        saliency_error=_mean([_mean_difference(a, b) for a, b in both]),
-        box_shift=_mean([shift for a, b in both for shift in _shifts(a.corners, b.corners)]),
+        same_moment=float(np.mean(same_moment)) if same_moment else None,
+        saliency_error=float(np.mean(saliency_errors)) if saliency_errors else None,
+        box_shift=float(np.mean(shifts)) if shifts else None,
     )
 
 
-def _mean_difference(a: Row, b: Row) -> float:
-    if a.saliency is None or b.saliency is None:
-        raise AssertionError("only clips that were looked at are compared")
-    return float(np.abs(a.saliency - b.saliency).mean())
-
-
-def _shifts(a: Mapping[int, tuple[float, float]], b: Mapping[int, tuple[float, float]]) -> list[float]:
-    return [float(np.hypot(a[at][0] - b[at][0], a[at][1] - b[at][1])) for at in a.keys() & b.keys()]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-DEVICE = "cpu"
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A clip that could not be used, and why."""
-
-    clip: str
-    why: str
+def relative_error(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest absolute difference over the range of `expected` (over 1 where that has no range)."""
+    # A number that is not finite is wrong on either side: engines make numbers of NaN in ReLU6, PyTorch does not.
+    if actual.shape != expected.shape or not (np.isfinite(actual).all() and np.isfinite(expected).all()):
+        return float("inf")
+    spread = float(expected.max() - expected.min()) or 1.0
+    return float(np.abs(actual - expected).max()) / spread
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the clips that could be read came to."""
+    """How the answers to the clips that could be read form, in each precision."""
 
     clips: tuple[LabelledClip, ...]
     places: NDArray[np.intp]
-    """[n], where in what was given each of these clips stood."""
+    """[n], the index of each of these clips among all that were given."""
     rows: Mapping[str, Sequence[Mapping[int, Row]]]
     """Precision → clip by clip, by number of glances."""
     alone: Mapping[tuple[str, str], Sequence[Row]]
     """(precision, graph) → of the first clips, the rows of the network with that graph alone in that precision."""
-    failed: tuple[Failed, ...]
+    failed: tuple[Failure, ...]
 
 
 def measure(
@@ -201,43 +193,53 @@ def measure(
     threads: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Measured:
-    """Run every clip in every precision; more than a tenth that cannot be read is a DataError.
+    """Run every clip in every precision, without early exit.
 
-    `alone` asks for the network in float32 with one graph in another precision, on the first `alone_clips` clips.
+    Args:
+        bundle: The bundle; it holds all these precisions.
+        clips: The clips. Those that cannot be read are skipped and named in the result.
+        precisions: What to run each clip in, with every number of glances of `glance_grid`.
+        alone: Pairs of a precision and a graph: the network in float32 with that graph alone in that precision.
+        alone_clips: How many clips these pairs are run on, the first that can be read.
+        threads: Of the engine; its own choice where None.
+        progress: Called with the number of clips done, after each.
+
+    Raises:
+        DataError: More than a tenth of the clips cannot be read.
     """
     engine = open_engine(DEVICE, threads=threads)
     wanted = dict.fromkeys((*precisions, *(["fp32"] if alone else []), *(precision for precision, _ in alone)))
     sessions = {precision: Sessions(bundle, engine, precision) for precision in wanted}
     manifest = bundle.manifest
-    own, network = manifest.settings.glances, manifest.network
+    own = manifest.settings.glances
     read: list[int] = []
     rows: dict[str, list[Mapping[int, Row]]] = {precision: [] for precision in precisions}
     mixed: dict[tuple[str, str], list[Row]] = {pair: [] for pair in alone}
-    failed: list[Failed] = []
-    for done, clip in enumerate(clips, 1):
+    failed: list[Failure] = []
+    for at, clip in enumerate(clips):
         try:
             with open_labelled(clip, manifest) as opened:
-                remembered = CachedClip(opened)
-                remembering = {precision: CachingSessions(some, network) for precision, some in sessions.items()}
-                mine = {name: answers(manifest, remembering[name], remembered, glance_grid(own)) for name in precisions}
+                cached = CachedClip(opened)
+                caching = {name: CachingSessions(some, manifest.network) for name, some in sessions.items()}
+                mine = {name: run_clip(manifest, caching[name], cached, glance_grid(own)) for name in precisions}
                 mixes = {
-                    pair: answers(
-                        manifest, Mixed(remembering["fp32"], remembering[pair[0]], pair[1]), remembered, (own,)
-                    )
-                    for pair in (mixed if len(read) < alone_clips else ())
+                    (name, graph): run_clip(
+                        manifest, MixedSessions(caching["fp32"], caching[name], graph), cached, (own,)
+                    )[own]
+                    for name, graph in (mixed if len(read) < alone_clips else ())
                 }
         except ClipError as error:
-            failed.append(Failed(clip.name, str(error)))
+            failed.append(Failure(clip.name, str(error)))
             if len(failed) > MOST_FAILED * len(clips):
                 why = f"{len(failed)} of {len(clips)} clips cannot be read already, {failed[0].clip} among them"
-                raise DataError("calibration", f"{why} ({failed[0].why})", "mend or remove them") from error
+                raise DataError("calibration", f"{why} ({failed[0].error})", "mend or remove them") from error
         else:
-            read.append(done - 1)
-            for name, several in rows.items():
-                several.append(mine[name])
-            for pair, mix in mixes.items():
-                mixed[pair].append(mix[own])
-        progress(done)
+            read.append(at)
+            for name, by_glances in mine.items():
+                rows[name].append(by_glances)
+            for pair, row in mixes.items():
+                mixed[pair].append(row)
+        progress(at + 1)
     return Measured(tuple(clips[at] for at in read), np.array(read, dtype=np.intp), rows, mixed, tuple(failed))
 
 

@@ -1,9 +1,8 @@
-"""Adds FP16 and INT8 graphs to a float32 bundle: what is made of which graph, how far off it is, how fast it runs."""
+"""Adds FP16 and INT8 graphs to a float32 bundle, and says how far off each graph is and how fast it runs."""
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,34 +12,33 @@ from typing import Any
 import numpy as np
 
 from avgn_edge._base.errors import BundleError, ClipError
-from avgn_edge.bundle.manifest import INT8_VARIANTS, GraphFile
+from avgn_edge.bundle.manifest import INT8_VARIANTS, GraphFile, Manifest
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
+from avgn_edge.calibration.comparison import DEVICE, relative_error
 from avgn_edge.calibration.quantise import Inputs, Quantiser, to_half
 from avgn_edge.calibration.sensitivity import Activations, Sensitivity, find_sensitive
 from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.data.evaluation.measuring import open_labelled
 from avgn_edge.engines.base import Session
 from avgn_edge.engines.select import open_engine
-from avgn_edge.export.parity import relative_error
 from avgn_edge.runtime.sessions import Sessions
 
-DEVICE = "cpu"
 WATCHED = 4
-"""Of so many recorded clips one gives no ranges: on its inputs the graphs are judged."""
+"""One recorded clip in so many gives no ranges: the graphs are compared on its inputs."""
 _ROUNDS = 9
 
-Contents = dict[str, dict[str, bytes | Path]]
-"""Folder of the bundle → graph → ONNX bytes or their file."""
+GraphFiles = dict[str, dict[str, bytes | Path]]
+"""Folder inside the bundle ("fp32", "int8-s8s8") → graph → its ONNX bytes, or the file that holds them."""
 Samples = Mapping[str, Sequence[Inputs]]
 """Graph → inputs of single runs."""
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is, and of how much."""
+"""Called with the name of a piece of work, how much of it is done, and the whole."""
 
 
 @dataclass(frozen=True)
 class GraphReport:
-    """One graph in one precision, held against float32."""
+    """One graph in one precision, compared with float32."""
 
     graph: str
     precision: str
@@ -58,7 +56,7 @@ class GraphReport:
 
 @dataclass(frozen=True)
 class QuantisedBundle:
-    """A bundle with all that was asked for, and what is to be known of it."""
+    """A bundle with the precisions that were asked for."""
 
     bundle: Bundle
     graphs: tuple[GraphReport, ...]
@@ -75,35 +73,41 @@ def add_precisions(
     threads: int | None = None,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> QuantisedBundle:
-    """Write to `folder` a bundle that holds what `source` does, and `precisions` made anew from its float32 graphs.
+    """Write a bundle that holds the graphs of `source`, and FP16 and INT8 made anew from its float32 ones.
 
-    `clips` give INT8 its ranges; without any only fp16 can be made. A source without float32 graphs is copied as it is.
+    Args:
+        source: The bundle to start from. Without float32 graphs it is copied as it is.
+        folder: Where to write the new one.
+        clips: Clips that INT8 takes its ranges from.
+        precisions: What to make; "fp16" and "int8" count.
+        threads: Of the engine; its own choice where None.
+        progress: Called as clips are recorded and graphs are quantised.
     """
-    contents, names = _contents(source), source.manifest.graph_names
+    made: GraphFiles = {}
     record: dict[str, Any] = {}
     samples: Samples = {}
     if "fp32" in source.precisions:
         if "int8" in precisions:
-            samples, judged = _record(source, clips, threads, progress)
-            contents |= _int8(source, samples, judged, record, progress)
-            samples = judged
+            ranging, samples = _record(source, clips, threads, progress)
+            made, record["int8"] = _int8(source, ranging, samples, progress)
         if "fp16" in precisions:
-            contents["fp16"] = {graph: to_half(source.graph_bytes_path("fp32", graph)) for graph in names}
-    bundle = _write(source, folder, contents)
-    reports = _reports(bundle, [name for name in ("fp16", "int8") if name in bundle.precisions], samples, threads)
-    return QuantisedBundle(bundle, reports, record)
+            made["fp16"] = _fp16(source)
+    bundle = write_bundle(folder, _described(source.manifest, made), _files(source) | made)
+    return QuantisedBundle(bundle, _reports(bundle, samples, threads), record)
 
 
 def write_precisions(source: Bundle, target: Path, precisions: Sequence[str]) -> Bundle:
     """Write a bundle of `precisions` to `target`, FP16 made of float32 where it is among them; whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix="avgn-edge-precisions-") as folder:
-        made = add_precisions(source, Path(folder) / "bundle", (), [name for name in precisions if name != "int8"])
-        return keep_precisions(made.bundle, target, precisions)
+    made: GraphFiles = {"fp16": _fp16(source)} if "fp16" in precisions and "fp32" in source.precisions else {}
+    return _write_some(_described(source.manifest, made), _files(source) | made, target, precisions)
 
 
 def keep_precisions(bundle: Bundle, target: Path, precisions: Sequence[str]) -> Bundle:
     """Write those `precisions` of a bundle to `target`, whole or not at all."""
-    manifest = bundle.manifest
+    return _write_some(bundle.manifest, _files(bundle), target, precisions)
+
+
+def _write_some(manifest: Manifest, files: GraphFiles, target: Path, precisions: Sequence[str]) -> Bundle:
     kept = replace(
         manifest,
         graphs={name: graphs for name, graphs in manifest.graphs.items() if name in precisions},
@@ -111,26 +115,48 @@ def keep_precisions(bundle: Bundle, target: Path, precisions: Sequence[str]) -> 
         exits=replace(manifest.exits, tables={n: t for n, t in manifest.exits.tables.items() if n in precisions}),
         operating_points=tuple(point for point in manifest.operating_points if point.precision in precisions),
     )
-    contents = {name: files for name, files in _contents(bundle).items() if name.partition("-")[0] in precisions}
-    return write_bundle(target, kept, contents)
+    return write_bundle(
+        target, kept, {name: graphs for name, graphs in files.items() if name.partition("-")[0] in precisions}
+    )
 
 
-def _contents(bundle: Bundle) -> Contents:
-    """The files of a bundle by the folder that they lie in."""
+def _files(bundle: Bundle) -> GraphFiles:
+    """The files of a bundle, by the folders that they are in."""
     manifest = bundle.manifest
-    contents: Contents = {
-        name: {graph: bundle.graph_bytes_path(name, graph) for graph in files}
-        for name, files in manifest.graphs.items()
+    every = [(name, name, "u8s8", graphs) for name, graphs in manifest.graphs.items()]
+    every += [(f"int8-{variant}", "int8", variant, graphs) for variant, graphs in manifest.int8_variants.items()]
+    return {
+        folder: {graph: bundle.graph_bytes_path(precision, graph, variant) for graph in graphs}
+        for folder, precision, variant, graphs in every
     }
-    for variant, files in manifest.int8_variants.items():
-        contents[f"int8-{variant}"] = {graph: bundle.graph_bytes_path("int8", graph, variant) for graph in files}
-    return contents
+
+
+def _described(manifest: Manifest, made: GraphFiles) -> Manifest:
+    """The manifest with the graphs that were made, which have the inputs and outputs of the float32 ones."""
+
+    def file(folder: str, graph: str) -> GraphFile:
+        like = manifest.graphs["fp32"][graph]
+        data = made[folder][graph]
+        return describe_graph(folder, graph, data, opset=like.opset, inputs=like.inputs, outputs=like.outputs)
+
+    described = {folder: {graph: file(folder, graph) for graph in graphs} for folder, graphs in made.items()}
+    variants = {name.removeprefix("int8-"): graphs for name, graphs in described.items() if name.startswith("int8-")}
+    precisions = {name: graphs for name, graphs in described.items() if not name.startswith("int8-")}
+    return replace(
+        manifest,
+        graphs={**manifest.graphs, **precisions},
+        int8_variants={**manifest.int8_variants, **variants},
+    )
+
+
+def _fp16(source: Bundle) -> dict[str, bytes | Path]:
+    return {graph: to_half(source.graph_bytes_path("fp32", graph)) for graph in source.manifest.graph_names}
 
 
 def _record(
     source: Bundle, clips: Sequence[LabelledClip], threads: int | None, progress: Progress
 ) -> tuple[Samples, Samples]:
-    """What the graphs are fed: inputs that ranges come from, and inputs that are only judged on."""
+    """The inputs that the graphs get: those that ranges come from, and those that graphs are only compared on."""
     sessions = Sessions(source, open_engine(DEVICE, threads=threads), "fp32")
     ranging, watched = (Activations(source.manifest, sessions) for _ in range(2))
     for at, clip in enumerate(clips):
@@ -141,62 +167,31 @@ def _record(
     return dict(ranging.samples), dict(watched.samples)
 
 
-def _int8(
-    source: Bundle,
-    samples: Samples,
-    judged: Samples,
-    record: dict[str, Any],
-    progress: Progress,
-) -> Contents:
-    contents: Contents = {"int8": {}, **{f"int8-{variant}": {} for variant in INT8_VARIANTS[1:]}}
-    found: dict[str, Sensitivity] = {}
+def _int8(source: Bundle, ranging: Samples, watched: Samples, progress: Progress) -> tuple[GraphFiles, dict[str, Any]]:
+    """Quantise every graph for every kind of device; and how that was done, for the manifest."""
+    folders = {variant: "int8" if variant == INT8_VARIANTS[0] else f"int8-{variant}" for variant in INT8_VARIANTS}
+    files: GraphFiles = {folder: {} for folder in folders.values()}
+    sensitivities: dict[str, Sensitivity] = {}
     names = source.manifest.graph_names
     for at, graph in enumerate(names):
-        path = source.graph_bytes_path("fp32", graph)
-        quantiser = Quantiser(path, samples[graph])
-        found[graph] = find_sensitive(quantiser, judged[graph])
-        for variant in INT8_VARIANTS:
-            folder = "int8" if variant == INT8_VARIANTS[0] else f"int8-{variant}"
-            contents[folder][graph] = quantiser.quantise(variant, found[graph].keep_float)
+        quantiser = Quantiser(source.graph_bytes_path("fp32", graph), ranging[graph])
+        sensitivities[graph] = find_sensitive(quantiser, watched[graph])
+        for variant, folder in folders.items():
+            files[folder][graph] = quantiser.quantise(variant, sensitivities[graph].keep_float)
         progress("int8", at + 1, len(names))
-    record["int8"] = {
-        "ranges_from": {graph: len(samples[graph]) for graph in names},
-        "sensitivity": {graph: one.to_dict() for graph, one in found.items()},
+    return files, {
+        "ranges_from": {graph: len(ranging[graph]) for graph in names},
+        "sensitivity": {graph: one.to_dict() for graph, one in sensitivities.items()},
     }
-    return contents
 
 
-def _write(source: Bundle, folder: Path, contents: Contents) -> Bundle:
-    manifest = source.manifest
-
-    def described(name: str, graph: str) -> GraphFile:
-        like = manifest.graphs["fp32" if "fp32" in manifest.graphs else name.partition("-")[0]][graph]
-        data = contents[name][graph]
-        return describe_graph(name, graph, data, opset=like.opset, inputs=like.inputs, outputs=like.outputs)
-
-    every = {name: {graph: described(name, graph) for graph in graphs} for name, graphs in contents.items()}
-    return write_bundle(
-        folder,
-        replace(
-            manifest,
-            graphs={name: graphs for name, graphs in every.items() if not name.startswith("int8-")},
-            int8_variants={
-                name.removeprefix("int8-"): graphs for name, graphs in every.items() if name.startswith("int8-")
-            },
-        ),
-        contents,
-    )
-
-
-def _reports(
-    bundle: Bundle, precisions: Sequence[str], samples: Samples, threads: int | None
-) -> tuple[GraphReport, ...]:
+def _reports(bundle: Bundle, samples: Samples, threads: int | None) -> tuple[GraphReport, ...]:
     if "fp32" not in bundle.precisions:
         return ()
     engine = open_engine(DEVICE, threads=threads)
     floats = Sessions(bundle, engine, "fp32")
     reports = []
-    for precision in precisions:
+    for precision in [name for name in ("fp16", "int8") if name in bundle.precisions]:
         others = Sessions(bundle, engine, precision)
         for graph in bundle.manifest.graph_names:
             file = bundle.manifest.graph_file(precision, graph, engine.int8_variant)

@@ -1,14 +1,14 @@
-"""Calibrates a bundle on its user's clips: INT8 and FP16 graphs, exit tables, operating points; and what they cost.
+"""Calibrates a bundle on its user's clips: INT8 and FP16 graphs, exit tables and operating points.
 
-One pass over the clips serves everything, and the numbers that decide come from clips that nothing was fitted on: every
-fourth clip gives INT8 ranges and temperatures, the others thresholds, risks, operating points and the table.
+Each clip is decoded once for all of it. Every fourth clip gives INT8 ranges and temperatures; the others give risks and
+say what each precision costs, so that no number that decides comes from a clip that something was fitted on.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,25 @@ from avgn_edge.bundle.calibration_tables import ExitTable, OperatingPoint
 from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.calibration.comparison import WHOLE, Agreement, Failed, Measured, compare, measure, truth_of
-from avgn_edge.calibration.operating_points import calibrate_exits, fitting
+from avgn_edge.calibration.comparison import WHOLE, Agreement, Measured, compare, measure, truth_of
+from avgn_edge.calibration.exit_calibration import calibrate_exits, fitting
 from avgn_edge.calibration.precisions import GraphReport, Progress, QuantisedBundle, add_precisions, keep_precisions
 from avgn_edge.data.datasets import DataSet, LabelledClip
+from avgn_edge.data.evaluation.row import Failure
 
 FEWEST = 40
-"""Clips without which nothing that is measured means anything."""
+"""Clips that calibration needs: with fewer, what is measured means nothing."""
 RECORDED = 64
 """Clips that INT8 ranges come from, at most."""
 ALONE = 64
-"""Clips on which each graph's precision is judged by itself, at most."""
+"""Clips on which each graph is compared by itself, at most."""
 MOST_LOST = 0.01
 """Top-1 that INT8 may lose, unless the user says otherwise."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A bundle that was calibrated, and what there is to know about it."""
+    """A bundle that was calibrated, and what its precisions cost."""
 
     bundle: Bundle
     graphs: tuple[GraphReport, ...]
@@ -47,7 +48,7 @@ class Calibration:
     alone: Mapping[tuple[str, str], Agreement]
     """(precision, graph) → the network with that graph alone in that precision, on fewer clips."""
     clips: int
-    failed: tuple[Failed, ...]
+    failed: tuple[Failure, ...]
 
     @property
     def whole(self) -> Mapping[str, Agreement]:
@@ -65,10 +66,20 @@ def calibrate(
     threads: int | None = None,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Calibration:
-    """Calibrate `source` on labelled clips and write it to `target`, which may be where it is, whole or not at all.
+    """Calibrate a bundle on labelled clips and write it, whole or not at all.
 
-    `precisions` are those the bundle shall hold: fp32 as it is, the others made of it. BundleError for INT8 graphs that
-    lose more than `most_lost` of top-1, DataError for clips that are too few, too bad, or of other labels.
+    Args:
+        source: The bundle to calibrate.
+        target: Where to write the calibrated one; it may be where `source` is.
+        data: The clips.
+        precisions: What the bundle shall hold: fp32 as it is, the others made of it.
+        most_lost: The share of top-1 that INT8 may lose.
+        threads: Of the engine; its own choice where None.
+        progress: Called with what is being done, how much of it is, and of how much.
+
+    Raises:
+        BundleError: INT8 loses more than it may, or the bundle is not as its network wants it.
+        DataError: The clips are too few, of other labels, or too many of them cannot be read.
     """
     check_network(source.manifest, source.path)
     clips = _usable(data, source.manifest)
@@ -88,7 +99,7 @@ def calibrate(
         if len(measured.clips) < FEWEST:
             raise _too_few(data, len(measured.clips))
         fit = fit[measured.places]
-        agreements, alone = _judged(source.manifest, measured, fit)
+        agreements, alone = _compared(source.manifest, measured, fit)
         _refuse_lossy(agreements, most_lost, source)
         manifest = _calibrated(made, measured, agreements, fit)
         bundle = keep_precisions(replace(made.bundle, manifest=manifest), target, precisions)
@@ -96,7 +107,7 @@ def calibrate(
 
 
 def _alone(bundle: Bundle) -> list[tuple[str, str]]:
-    """What to judge on a few clips: each graph in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
+    """What to compare on a few clips: each graph in INT8, and FP16, which a CPU is slow to emulate, as a whole."""
     if "fp32" not in bundle.precisions:
         return []
     wanted = [("int8", graph) for graph in bundle.manifest.graph_names] + [("fp16", WHOLE)]
@@ -115,10 +126,10 @@ def _too_few(data: DataSet, clips: int) -> DataError:
     return DataError(f"data set {data.source}", why, "give more labelled clips; a few hundred are good")
 
 
-def _judged(
+def _compared(
     manifest: Manifest, measured: Measured, fit: NDArray[np.bool_]
 ) -> tuple[dict[str, Agreement], dict[tuple[str, str], Agreement]]:
-    """Each precision, and each graph alone in it, against float32, on clips that no range came from."""
+    """Compare each precision, and each graph alone in it, with float32, on clips that no range came from."""
     own = manifest.settings.glances
     floats = [by_glances[own] for by_glances in measured.rows.get("fp32", ())]
     if not floats:
@@ -157,22 +168,17 @@ def _calibrated(
     tables: dict[str, tuple[ExitTable, ...]] = {}
     points: list[OperatingPoint] = []
     for precision, rows in measured.rows.items():
-        found = calibrate_exits(
-            rows,
-            truth,
-            fit,
-            own=manifest.settings.glances,
-            task=manifest.task,
-            precision=precision,
+        exits = calibrate_exits(
+            rows, truth, fit, own=manifest.settings.glances, task=manifest.task, precision=precision
         )
-        tables[precision] = found.tables
-        points.extend(found.points)
+        tables[precision] = exits.tables
+        points.extend(exits.points)
     record: dict[str, Any] = {
         "clips": len(measured.clips),
         "failed": len(measured.failed),
         "fitted_on": int(fit.sum()),
         "avgn-edge": avgn_edge.__version__,
-        "agreement": {precision: asdict(agreement) for precision, agreement in agreements.items()},
+        "agreement": {precision: agreement.to_dict() for precision, agreement in agreements.items()},
         **made.record,
     }
     return replace(

@@ -1,4 +1,4 @@
-"""INT8 and half-precision graphs of a float32 graph."""
+"""INT8 and half-precision graphs of a float32 graph, made with ONNX Runtime's quantiser."""
 
 from __future__ import annotations
 
@@ -10,31 +10,41 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData, create_calibrator
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import add_infer_metadata
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from avgn_edge._base.errors import BundleError, DataError, MissingExtraError
+from avgn_edge._base.errors import BundleError, DataError
 from avgn_edge.bundle.manifest import INT8_VARIANTS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import onnx
-    from numpy.typing import NDArray
-    from onnxruntime.quantization.calibrate import TensorsData
-
-
 Graph = bytes | Path
-"""An ONNX file, or what is in one."""
+"""An ONNX file, or its content."""
+Inputs = Mapping[str, NDArray[Any]]
+"""The inputs of one run of a graph, by name."""
+LARGEST_HALF = float(np.finfo(np.float16).max)
+OPENING = 3
+"""Convolutions at a graph's beginning that stay in float: on 3, 32 and 32 channels in MobileNetV2. In INT8 they take
+as long or longer (the first 1.7 times), the layout that INT8 wants slows down the normalisation before them, and the
+second costs more accuracy than any other. With them in float ONNX Runtime takes 2.1 ms for a frame through f_G in place
+of 3.1; with a fourth 3.2. OpenVINO would rather have them in INT8: 1.6 ms in place of 2.1."""
+TABLE = 1024
+"""Elements from which on a constant that rows are looked up in is quantised: the heads for each number of looks."""
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
+_OP_TYPES = (*_PRODUCTS, "Clip", "Relu", "Add", "Gather")
 
 
 def read_graph(graph: Graph) -> onnx.ModelProto:
-    """Parse an ONNX graph that has its weights inside; MissingExtraError without the package `onnx`."""
-    try:
-        import onnx  # noqa: PLC0415 - 0.1 s, and no part of a light installation
-    except ImportError as error:
-        raise MissingExtraError("INT8 and FP16", "onnx", "export") from error
+    """Parse an ONNX graph that has its weights inside."""
     return onnx.load_model_from_string(graph if isinstance(graph, bytes) else graph.read_bytes())
 
 
@@ -43,17 +53,14 @@ def prepare(graph: Graph) -> onnx.ModelProto:
 
     Inputs and outputs stay as they are. Nodes have names, the same for the same graph.
     """
-    import onnx  # noqa: PLC0415
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
-
     model = read_graph(graph)
     _drop_unused_constants(model)  # ONNX Runtime would name each of them on stderr
     with tempfile.TemporaryDirectory(prefix="avgn-edge-prepare-") as folder:
-        given, written = Path(folder) / "given.onnx", Path(folder) / "prepared.onnx"
-        given.write_bytes(model.SerializeToString())
+        original, prepared_file = Path(folder) / "original.onnx", Path(folder) / "prepared.onnx"
+        original.write_bytes(model.SerializeToString())
         # ONNX's own inference finds every shape of our graphs; the symbolic one would need sympy.
-        quant_pre_process(str(given), str(written), skip_symbolic_shape=True)
-        prepared = onnx.load(written)
+        quant_pre_process(str(original), str(prepared_file), skip_symbolic_shape=True)
+        prepared = onnx.load(prepared_file)
     _drop_unused_constants(prepared)
     return prepared
 
@@ -63,8 +70,6 @@ def compact(model: onnx.ModelProto) -> bytes:
 
     The exporter's notes and long names are a fifth of a quantised encoder. Names of inputs and outputs stay.
     """
-    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415
-
     ONNXModel(model).topological_sort()  # the tools that change graphs put what they add at the end
     graph = model.graph
     _drop_unused_constants(model)
@@ -86,11 +91,6 @@ def compact(model: onnx.ModelProto) -> bytes:
     return data
 
 
-def constant_sizes(model: onnx.ModelProto) -> dict[str, int]:
-    """The graph's constants by name, and how many elements each has."""
-    return {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
-
-
 def _drop_unused_constants(model: onnx.ModelProto) -> None:
     used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
@@ -98,19 +98,15 @@ def _drop_unused_constants(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
-LARGEST = float(np.finfo(np.float16).max)
-
-
 def to_half(graph: Graph) -> bytes:
     """Return the graph in float16 within, its inputs and outputs as they were. For GPUs: a CPU only emulates it.
 
     BundleError for weights that half precision cannot hold.
     """
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
-
     model = read_graph(graph)
-    for tensor, value in _floats(model):
-        if not np.abs(value).max(initial=0.0) <= LARGEST:
+    for tensor in model.graph.initializer:
+        is_float = tensor.data_type == TensorProto.FLOAT
+        if is_float and not np.abs(numpy_helper.to_array(tensor)).max(initial=0.0) <= LARGEST_HALF:
             raise BundleError(
                 f"weight {tensor.name}", "half precision cannot hold its values", "leave fp16 out of --precisions"
             )
@@ -118,29 +114,6 @@ def to_half(graph: Graph) -> bytes:
         warnings.simplefilter("ignore")  # one for every weight too small for a half
         half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[])
     return compact(half)
-
-
-def _floats(model: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, NDArray[np.float32]]]:
-    """The graph's float32 initialisers."""
-    from onnx import TensorProto, numpy_helper  # noqa: PLC0415
-
-    for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            yield tensor, numpy_helper.to_array(tensor)
-
-
-Inputs = Mapping[str, "NDArray[Any]"]
-"""What one run of a graph is fed, by input."""
-
-OPENING = 3
-"""Convolutions at a graph's beginning that stay in float: on 3, 32 and 32 channels in MobileNetV2. In INT8 they take
-as long or longer (the first 1.7 times), the layout that INT8 wants slows down the normalisation before them, and the
-second costs more accuracy than any other. With them in float ONNX Runtime takes 2.1 ms for a frame through f_G in place
-of 3.1; with a fourth 3.2. OpenVINO would rather have them in INT8: 1.6 ms in place of 2.1."""
-TABLE = 1024
-"""Elements from which on a constant that rows are looked up in is quantised: the heads for each number of looks."""
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
-_OP_TYPES = (*_PRODUCTS, "Clip", "Relu", "Add", "Gather")
 
 
 def quantise(
@@ -162,7 +135,7 @@ class Quantiser:
             raise DataError("INT8 ranges", "no clip reached the graph", "give clips that have video and sound")
         self._model = prepare(graph)
         self._samples = samples
-        self._sizes = constant_sizes(self._model)
+        self._sizes = {tensor.name: math.prod(tensor.dims) for tensor in self._model.graph.initializer}
         convolutions = [node.name for node in self._model.graph.node if node.op_type == "Conv"]
         self._opening = frozenset(convolutions[:OPENING])
 
@@ -180,11 +153,6 @@ class Quantiser:
 
     def quantise(self, variant: str = "u8s8", keep_float: Collection[str] = ()) -> bytes:
         """Return the ONNX bytes of one variant, the same for the same samples; `keep_float` are some of `nodes`."""
-        import onnx  # noqa: PLC0415 - 0.1 s, and no part of a light installation
-        from onnxruntime.quantization import QuantType  # noqa: PLC0415
-        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # noqa: PLC0415
-        from onnxruntime.quantization.quant_utils import add_infer_metadata  # noqa: PLC0415
-
         if variant not in INT8_VARIANTS:
             raise ValueError(f"{variant!r} is none of {', '.join(INT8_VARIANTS)}")
         unknown = sorted(set(keep_float) - set(self.nodes))
@@ -224,8 +192,6 @@ class Quantiser:
     @cached_property
     def _ranges(self) -> TensorsData:
         """The smallest and the largest value of every tensor over all samples."""
-        from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator  # noqa: PLC0415
-
         with tempfile.TemporaryDirectory(prefix="avgn-edge-ranges-") as folder:
             path, watched = Path(folder) / "graph.onnx", Path(folder) / "watched.onnx"
             path.write_bytes(self.float_graph)
@@ -273,8 +239,6 @@ class _Reader:
 
 def _drop_zero_points_of_biases(model: onnx.ModelProto) -> None:
     """A zero point that is left out is 0, as that of a bias always is: four bytes a channel."""
-    from onnx import TensorProto  # noqa: PLC0415
-
     biases = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.INT32}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and len(node.input) == 3 and node.input[0] in biases:

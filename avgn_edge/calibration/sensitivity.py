@@ -1,26 +1,23 @@
-"""What INT8 costs, by measurement: what each graph is really fed, and which of its nodes stay in float."""
+"""Which nodes of a graph stay in float in INT8, measured on inputs that the graph gets from real clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
 
 from avgn_edge._base.errors import DataError
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.calibration.quantise import Inputs, Quantiser
-from avgn_edge.calibration.trajectories import answers
+from avgn_edge.calibration.trajectories import run_clip
 from avgn_edge.engines import probe
+from avgn_edge.engines.base import OpensGraphs, Session
 from avgn_edge.engines.onnxruntime import QUANTISES_FLOATS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.engines.base import OpensGraphs, Session
-    from avgn_edge.media.clip import Clip
-
+from avgn_edge.media.clip import Clip
 
 TOLERANCE = 0.35
 """Error beyond which nodes are taken back into float: root mean square over the output's standard deviation, of the
@@ -29,13 +26,15 @@ no accuracy is lost; with ranges of a dozen clips f_G is at 0.3 and loses none e
 costs 2 points."""
 MOST_KEPT = 0.25
 """Of a graph's nodes; one that needs more had better stay in float32 whole."""
-JUDGED = 24
-"""Inputs on which errors are measured."""
+MOST_INPUTS = 24
+"""Inputs on which errors are measured, at most."""
+EACH = 4
+"""Items kept of each graph and clip: windows, frames, patches, or whole runs of a graph that takes no batch."""
 
 
 @dataclass(frozen=True)
 class NodeError:
-    """What quantising one node by itself does to the graph's worst output, and whether it stayed in float for it."""
+    """The error of the graph's worst output with one node quantised, and whether that node stayed in float."""
 
     node: str
     error: float
@@ -44,7 +43,7 @@ class NodeError:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What was found for one graph."""
+    """The errors that INT8 makes in one graph."""
 
     error: float
     """With every node quantised."""
@@ -64,58 +63,51 @@ class Sensitivity:
         return {"error": self.error, "error_left": self.error_left, "kept_float": kept}
 
 
-def find_sensitive(
-    quantiser: Quantiser,
-    judged_on: Sequence[Inputs],
-    *,
-    tolerance: float = TOLERANCE,
-    progress: Callable[[int, int], None] = lambda _done, _of: None,
-) -> Sensitivity:
-    """Find the nodes to keep in float; `judged_on` are inputs that the quantiser's ranges did not come from."""
-    if not judged_on:
+def find_sensitive(quantiser: Quantiser, inputs: Sequence[Inputs], *, tolerance: float = TOLERANCE) -> Sensitivity:
+    """Find the nodes to keep in float: the worst ones, until the error is within tolerance or a quarter is kept.
+
+    Args:
+        quantiser: Quantises the graph.
+        inputs: Inputs to measure errors on; the quantiser's ranges came from others.
+        tolerance: The error beyond which nodes are taken back into float.
+
+    Raises:
+        DataError: There are no inputs.
+    """
+    if not inputs:
         raise DataError("INT8", "there are no inputs to judge it on", "give more clips that have video and sound")
-    judge = _Judge(quantiser, judged_on[:: max(1, len(judged_on) // JUDGED)][:JUDGED])
-    whole = judge.error(())
+    inputs = inputs[:: max(1, len(inputs) // MOST_INPUTS)][:MOST_INPUTS]
+    expected = _outputs(quantiser.float_graph, inputs)
+
+    def error(keep_float: Collection[str]) -> float:
+        actual = _outputs(quantiser.quantise(keep_float=keep_float), inputs)
+        return max(relative_rms(*pair) for pair in zip(actual, expected, strict=True))
+
+    whole = error(())
     if whole <= tolerance:
         return Sensitivity(whole, whole, ())
     names = quantiser.nodes
-    errors: dict[str, float] = {}
-    for name in names:
-        errors[name] = judge.error([other for other in names if other != name])
-        progress(len(errors), len(names))
+    errors = {name: error([other for other in names if other != name]) for name in names}
     worst = sorted(names, key=lambda name: -errors[name])
     count, left = 0, whole
     while left > tolerance and count < int(MOST_KEPT * len(names)):
         count = min(max(1, 2 * count), int(MOST_KEPT * len(names)))
-        left = judge.error(worst[:count])
+        left = error(worst[:count])
     kept = set(worst[:count])
     return Sensitivity(whole, left, tuple(NodeError(name, errors[name], name in kept) for name in worst))
 
 
-class _Judge:
-    """Holds quantised graphs against the float one."""
-
-    def __init__(self, quantiser: Quantiser, inputs: Sequence[Inputs]) -> None:
-        self._quantiser, self._inputs = quantiser, inputs
-        self._expected = self._outputs(quantiser.float_graph)
-
-    def error(self, keep_float: Collection[str]) -> float:
-        """The worst output's root mean square error over its standard deviation."""
-        actual = self._outputs(self._quantiser.quantise(keep_float=keep_float))
-        return max(relative_rms(*pair) for pair in zip(actual, self._expected, strict=True))
-
-    def _outputs(self, graph: bytes) -> list[NDArray[np.float32]]:
-        import onnxruntime  # noqa: PLC0415 - 0.1 s
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if probe.saturates():
-            options.add_session_config_entry(*probe.EXACT)
-        session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[QUANTISES_FLOATS]
-        )
-        runs = [session.run(None, dict(inputs)) for inputs in self._inputs]
-        return [np.stack([run[at] for run in runs]) for at in range(len(runs[0]))]
+def _outputs(graph: bytes, inputs: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+    """Each output of a graph, [inputs, ...]."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if probe.saturates():
+        options.add_session_config_entry(*probe.EXACT)
+    session = onnxruntime.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[QUANTISES_FLOATS]
+    )
+    runs = [session.run(None, dict(one)) for one in inputs]
+    return [np.stack([run[at] for run in runs]) for at in range(len(runs[0]))]
 
 
 def relative_rms(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -126,15 +118,11 @@ def relative_rms(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> 
     return float(difference / (np.std(expected, dtype=np.float64) or 1.0))
 
 
-EACH = 4
-"""Items kept of each graph and clip: windows, frames, patches, or whole runs of a graph that takes no batch."""
-
-
 class Activations:
-    """Collects inputs clip by clip. The same clips in the same order give the same sample; nothing is drawn by chance.
+    """Collects the graphs' inputs, clip by clip. The same clips in the same order give the same sample.
 
-    Each clip is run in full, without early exit, in whatever precision the sessions have: float32, or what follows from
-    a rounded graph would be calibrated in place of what follows from the right one.
+    Each clip is run in full, without early exit. The sessions should be in float32: after a rounded graph, the graphs
+    behind it would get inputs that are rounded too.
     """
 
     def __init__(self, manifest: Manifest, sessions: OpensGraphs, *, each: int = EACH) -> None:
@@ -145,7 +133,7 @@ class Activations:
         }
         self._clips = 0
         self.samples: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in manifest.graph_names}
-        """Of each graph its inputs, a batch of one where it takes batches."""
+        """Graph → its inputs, one item each where it takes batches."""
 
     def add(self, clip: Clip) -> None:
         """Run a clip and keep `each` items of every graph that it reached, evenly spaced over the clip's runs.
@@ -153,15 +141,21 @@ class Activations:
         ClipError for a clip that cannot be read; nothing of it is kept.
         """
         recording = _Recording(self._sessions)
-        answers(self._manifest, recording, clip, (self._manifest.settings.glances,))
+        run_clip(self._manifest, recording, clip, (self._manifest.settings.glances,))
         for graph, runs in recording.runs.items():
-            items = [item for run in runs for item in _items(run)] if self._batched[graph] else runs
+            items = runs
+            if self._batched[graph]:
+                items = [
+                    {name: value[at : at + 1] for name, value in run.items()}
+                    for run in runs
+                    for at in range(len(next(iter(run.values()))))
+                ]
             self.samples[graph] += _spread(items, self._each, self._clips)
         self._clips += 1
 
 
 class _Recording:
-    """Sessions that keep what goes in."""
+    """Sessions that keep the inputs of every run."""
 
     def __init__(self, sessions: OpensGraphs) -> None:
         self._sessions = sessions
@@ -181,11 +175,6 @@ class _RecordingSession:
         del keep
         self._runs.append({name: np.array(value) for name, value in inputs.items()})
         return self._session.run(inputs)
-
-
-def _items(run: Mapping[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
-    count = len(next(iter(run.values())))
-    return [{name: value[at : at + 1] for name, value in run.items()} for at in range(count)]
 
 
 def _spread(items: Sequence[dict[str, NDArray[Any]]], count: int, offset: int) -> list[dict[str, NDArray[Any]]]:

@@ -111,7 +111,7 @@ def calibrate_bundle(
             source, target, clips, precisions=precisions, most_lost=most_lost, threads=threads, progress=progress
         )
     for failed in done.failed:
-        console.warning(f"skipped: {failed.why}")
+        console.warning(f"skipped: {failed.error}")
     return done
 
 
@@ -137,7 +137,7 @@ def to_json(done: Calibration) -> dict[str, Any]:
         "bundle": str(done.bundle.path),
         "hash": done.bundle.hash,
         "clips": done.clips,
-        "failed": [{"clip": failed.clip, "error": failed.why} for failed in done.failed],
+        "failed": [{"clip": failed.clip, "error": failed.error} for failed in done.failed],
         "graphs": [
             {
                 **graph.to_dict(),

@@ -16,7 +16,8 @@ from avgn_edge.cli.formatting import columns, counted
 from avgn_edge.cli.progress import Bar
 from avgn_edge.cli.shared import AsJson, Device, MomentSampling, Precision, Sampling, Threads, Videos
 from avgn_edge.data.datasets import DataSet, read_dataset
-from avgn_edge.data.evaluation.measuring import evaluate, listed, unknown_labels, warm_up
+from avgn_edge.data.datasets.data_set import listed
+from avgn_edge.data.evaluation.measuring import evaluate, unknown_labels, warm_up
 from avgn_edge.data.evaluation.metrics import sklearn_metrics
 from avgn_edge.data.evaluation.plot import check_plot, plot
 from avgn_edge.data.evaluation.row import Details, Row, Witness

@@ -139,7 +139,7 @@ def to_json(export: Export) -> dict[str, Any]:
 
 def as_text(export: Export, shown: str) -> Iterator[str]:
     """Lay the table out; `shown` is the folder as a person would type it."""
-    from avgn_edge.export.parity import TOLERANCE  # noqa: PLC0415 - imports PyTorch
+    from avgn_edge.export.onnx_graphs import TOLERANCE  # noqa: PLC0415 - imports PyTorch
 
     engines = [parity.engine for parity in export.graphs[0].parity]
     rows = [("graph", "size", "MFLOPs fixed", "per item", *(f"error on {engine}" for engine in engines))]

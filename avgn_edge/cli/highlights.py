@@ -16,7 +16,7 @@ from avgn_edge.cli import console
 from avgn_edge.cli.formatting import clock, columns, counted
 from avgn_edge.cli.progress import Bar
 from avgn_edge.cli.shared import AsJson, Device, PackagedModel, Precision, Threads
-from avgn_edge.data.evaluation.segments_found import TvSumRow, evaluate_tvsum, read_annotations, videos_in
+from avgn_edge.data.evaluation.tvsum import TvSumRow, evaluate_tvsum, read_annotations, videos_in
 from avgn_edge.runtime.highlights import HighlightSettings
 from avgn_edge.runtime.highlights.contact_sheet import write_sheet
 from avgn_edge.runtime.highlights.cut import cut_segments

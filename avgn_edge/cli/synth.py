@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,9 @@ from avgn_edge._base.text import printable
 from avgn_edge.cli import console
 from avgn_edge.cli.formatting import counted
 from avgn_edge.cli.progress import Bar
-from avgn_edge.data.synth import Sources, Summary, write_dataset
-from avgn_edge.data.synth.own import pillow
+
+if TYPE_CHECKING:
+    from avgn_edge.data.synth import Sources, Summary
 
 TABLES = ("labels.csv", "truth.json")
 UNFINISHED = ".unfinished"
@@ -42,6 +43,8 @@ def command(
     ] = None,
 ) -> None:
     """Compose a data set with known when and where. What has no folder is drawn, or played, by us."""
+    from avgn_edge.data.synth import Sources  # noqa: PLC0415 - Pillow
+
     sources = Sources.from_folders(objects, sounds, backgrounds, environment)
     summary = write_set(output, sources, clips=clips, seed=seed, val_fraction=val_fraction, workers=workers)
     console.data_lines(as_text(summary))
@@ -51,7 +54,8 @@ def write_set(
     directory: Path, sources: Sources, *, clips: int, seed: int, val_fraction: float, workers: int | None
 ) -> Summary:
     """Write the set, replacing an earlier one; DataError for a folder that holds anything else."""
-    pillow()  # before anything is touched
+    from avgn_edge.data.synth import write_dataset  # noqa: PLC0415 - Pillow
+
     _check_replaceable(directory)
     directory.mkdir(parents=True, exist_ok=True)
     unfinished = directory / UNFINISHED

@@ -1,25 +1,41 @@
-"""One graph module to one checked ONNX file, and the multiply-accumulates of a run, counted from the file."""
+"""One graph module to one ONNX file: exported, checked, its multiply-accumulates counted, compared with PyTorch."""
 
 from __future__ import annotations
 
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import shape_inference
 from torch import nn
 
-from avgn_edge._base.errors import BundleError
+from avgn_edge._base.errors import BundleError, DeviceError
 from avgn_edge.bundle.manifest import GraphCost
+from avgn_edge.calibration.comparison import relative_error
+from avgn_edge.engines.select import open_engine
 from avgn_edge.export.trained_network import GraphSpec
 
 OPSET = 20
+ENGINES = ("cpu", "openvino:CPU")
+"""Engines that exported graphs are compared with PyTorch in, where they are installed."""
+TOLERANCE = 1e-4
+"""Largest difference that an export may show, relative to the range of the output."""
 # Engines run these slowly, wrongly, or not at all.
 _UNWANTED = frozenset({"GridSample", "STFT", "DFT", "Loop", "Scan", "If"})
+_NOT_COUNTED = frozenset(
+    {
+        *("Einsum", "LSTM", "GRU", "RNN", "ConvTranspose", "DeformConv", "Attention", "MultiHeadAttention"),
+        *("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "If", "Loop", "Scan"),
+    }
+)
+"""Nodes that multiply, themselves or in a graph inside them, and have no place in a graph that is priced."""
 
 
 def example_inputs(spec: GraphSpec, model: nn.Module, items: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -82,17 +98,6 @@ def _check(spec: GraphSpec, proto: onnx.ModelProto) -> None:
             raise BundleError(what, f"the shape of {value.name} was specialised", "report this with PyTorch's version")
 
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-_NOT_COUNTED = frozenset(
-    {
-        *("Einsum", "LSTM", "GRU", "RNN", "ConvTranspose", "DeformConv", "Attention", "MultiHeadAttention"),
-        *("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "If", "Loop", "Scan"),
-    }
-)
-"""Nodes that multiply, themselves or in a graph inside them, and have no place in a graph that is priced."""
-
-
 def graph_cost(proto: onnx.ModelProto) -> GraphCost:
     """The cost of a run on n items: a fixed part and a part for each item, in MACs."""
     one = count_macs(proto, 1)
@@ -124,7 +129,7 @@ def count_macs(proto: onnx.ModelProto, items: int) -> int:
     return sum(_node_macs(node, shapes) for node in inferred.node)
 
 
-def _node_macs(node: onnx.NodeProto, shapes: Shapes) -> int:
+def _node_macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     if node.op_type in _NOT_COUNTED:
         raise BundleError("cannot count the graph", f"{node.op_type} is not counted", "export without it")
     if node.op_type not in {"Conv", "MatMul", "Gemm"}:
@@ -139,3 +144,66 @@ def _node_macs(node: onnx.NodeProto, shapes: Shapes) -> int:
         return math.prod(output) * math.prod(second[1:])  # weights are [out, in/groups, kernel...]
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return math.prod(output) * (first[-2] if transposed else first[-1])
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The largest difference between an engine and PyTorch over a graph's outputs, relative to each output's range."""
+
+    graph: str
+    engine: str
+    error: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the export may be written."""
+        return self.error <= TOLERANCE
+
+
+def installed_engines() -> tuple[str, ...]:
+    """Those of `ENGINES` that are installed here."""
+    return tuple(device for device in ENGINES if _opens(device))
+
+
+def _opens(device: str) -> bool:
+    try:
+        open_engine(device)
+    except DeviceError:
+        return False
+    return True
+
+
+def check_parity(
+    spec: GraphSpec, model: nn.Module, path: Path, *, batches: tuple[int, ...] = (1, 3)
+) -> Iterator[Parity]:
+    """Run a graph in each installed engine and in PyTorch, on the same random inputs.
+
+    Args:
+        spec: The graph.
+        model: The network that it is a part of.
+        path: The exported file.
+        batches: Numbers of items to run, for a graph that takes any number; another is run four times.
+
+    Yields:
+        The difference in each engine. The range of an output is taken over all runs: two coordinates of one corner may
+        be nearly the same number.
+    """
+    for device in installed_engines():
+        session = open_engine(device).open(path)
+        pairs: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {name: [] for name in spec.outputs}
+        for seed, items in enumerate(batches if spec.batched else (1,) * 4):
+            inputs = example_inputs(spec, model, items, seed + 1)
+            with torch.no_grad():
+                expected = spec.module(model).eval()(*inputs)
+            expected = expected if isinstance(expected, tuple) else (expected,)
+            outputs = session.run({name: value.numpy() for name, value in zip(spec.inputs, inputs, strict=True)})
+            for name, reference in zip(spec.outputs, expected, strict=True):
+                pairs[name].append((outputs[name], reference.numpy()))
+        yield Parity(spec.name, device, max(_over_all_runs(several) for several in pairs.values()))
+
+
+def _over_all_runs(pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> float:
+    if any(actual.shape != expected.shape for actual, expected in pairs):
+        return float("inf")
+    actual, expected = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
+    return relative_error(actual, expected)

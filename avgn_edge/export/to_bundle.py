@@ -16,9 +16,16 @@ from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.manifest import GraphCost, GraphFile, Manifest, TensorSpec, check_words
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import describe_graph, write_bundle
-from avgn_edge.export.onnx_graphs import OPSET, export_graph, graph_cost
-from avgn_edge.export.parity import TOLERANCE, Parity, check_parity, installed_engines
-from avgn_edge.export.trained_network import GraphSpec, TrainedNetwork
+from avgn_edge.export.onnx_graphs import (
+    OPSET,
+    TOLERANCE,
+    Parity,
+    check_parity,
+    export_graph,
+    graph_cost,
+    installed_engines,
+)
+from avgn_edge.export.trained_network import TrainedNetwork
 
 DEFAULT_CONFIDENCE = 0.95
 """An answer this sure stops the looks, until calibration puts a measured threshold in its place."""
@@ -52,10 +59,20 @@ def export_bundle(
     confidence: float | None = DEFAULT_CONFIDENCE,
     progress: Callable[[ExportedGraph], None] = lambda _: None,
 ) -> Export:
-    """Export every graph of a network in float32 and write the bundle to `directory`, whole or not at all.
+    """Export every graph of a network in float32 and write the bundle, whole or not at all.
 
-    BundleError before anything is computed for a name, a label or a licence that no bundle takes, and if a graph is
-    further from PyTorch than `parity.TOLERANCE` in any installed engine.
+    Args:
+        network: The network with its weights.
+        directory: Where to write the bundle.
+        name: The bundle's name.
+        licence: The licence of the weights.
+        confidence: An answer this sure stops the looks; None: none does.
+        progress: Called with each graph that is done.
+
+    Raises:
+        BundleError: A name, label or licence that no bundle takes, before anything is computed; or a graph further
+            from PyTorch than `onnx_graphs.TOLERANCE` in an installed engine.
+        DeviceError: No inference engine is installed.
     """
     if not installed_engines():
         raise DeviceError(
@@ -77,7 +94,14 @@ def export_bundle(
             progress(graph)
             done.append(graph)
             files[spec.name] = path
-            described[spec.name] = _describe(spec, proto, path)
+            described[spec.name] = describe_graph(
+                "fp32",
+                spec.name,
+                path,
+                opset=OPSET,
+                inputs=[_tensor(value) for value in proto.graph.input],
+                outputs=[_tensor(value) for value in proto.graph.output],
+            )
         _refuse_outside_tolerance(done)
         manifest = _manifest(network, name, licence, confidence, described, {graph.name: graph.cost for graph in done})
         bundle = write_bundle(directory, manifest, {"fp32": files})
@@ -101,12 +125,6 @@ def _refuse_outside_tolerance(graphs: list[ExportedGraph]) -> None:
             f"it differs from PyTorch by {worst.error:.1e} of its range, more than {TOLERANCE:.0e}",
             "check the checkpoint for values that are not finite, then report this",
         )
-
-
-def _describe(spec: GraphSpec, proto: onnx.ModelProto, path: Path) -> GraphFile:
-    inputs = [_tensor(value) for value in proto.graph.input]
-    outputs = [_tensor(value) for value in proto.graph.output]
-    return describe_graph("fp32", spec.name, path, opset=OPSET, inputs=inputs, outputs=outputs)
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from avgn_edge._base.errors import BundleError
@@ -46,9 +47,12 @@ class TrainedNetwork:
 
 
 def read_network(checkpoint: Path) -> TrainedNetwork:
-    """Read a checkpoint of any network that is installed; BundleError for a file that is none.
+    """Read a checkpoint of any network that is installed.
 
-    Its metadata say which; where they do not, it is AVGN's.
+    Its metadata say which network that is; where they do not, it is AVGN.
+
+    Raises:
+        BundleError: The file is no checkpoint, or no network of that name is installed.
     """
     name = _architecture_of(checkpoint)
     try:
@@ -61,9 +65,7 @@ def read_network(checkpoint: Path) -> TrainedNetwork:
 
 
 def _architecture_of(checkpoint: Path) -> str:
-    """Return what a safetensors file's metadata say; "avgn" for all else, which AVGN's reader then refuses."""
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
-
+    """The architecture in a safetensors file's metadata; "avgn" for any other file, which AVGN's reader refuses."""
     try:
         with safe_open(checkpoint, framework="pt") as file:
             return str((file.metadata() or {}).get("architecture", "avgn"))

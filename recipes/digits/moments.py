@@ -6,9 +6,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from avgn_edge.data.synth.clip_plan import episode_at
-from avgn_edge.data.synth.own import pillow
 from avgn_edge.data.synth.render import render_audio, render_frame
 from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from avgn_edge.data.synth.clip_plan import ClipPlan
-    from avgn_edge.data.synth.sources import Sources
 
 
 __all__ = ["FRAME_SIDE", "compose_moments", "cut_windows", "draw_times", "episode_at"]
@@ -33,7 +32,6 @@ def draw_times(rng: np.random.Generator, duration: float, count: int = 16) -> np
 
 def compose_moments(
     plan: ClipPlan,
-    sources: Sources,
     times: npt.NDArray[np.floating] | Sequence[float],
     jpeg_quality: int | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
@@ -42,16 +40,15 @@ def compose_moments(
     frames: uint8 [n, 256, 256, 3], RGB, the whole frame squeezed; windows: float32 [n, 15600], 16 kHz, centred.
     `jpeg_quality`: what a video encoder would lose is lost to JPEG.
     """
-    image = pillow()
     frames = np.empty((len(times), FRAME_SIDE, FRAME_SIDE, 3), dtype=np.uint8)
     for place, time_s in enumerate(times):
-        whole = image.fromarray(render_frame(plan, sources, float(time_s)))
+        whole = Image.fromarray(render_frame(plan, float(time_s)))
         if jpeg_quality is not None:
             file = BytesIO()
             whole.save(file, "JPEG", quality=jpeg_quality)
-            whole = image.open(file)
-        frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), image.Resampling.BILINEAR))
-    return frames, cut_windows(render_audio(plan, sources, SAMPLE_RATE), times)
+            whole = Image.open(file)
+        frames[place] = np.asarray(whole.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BILINEAR))
+    return frames, cut_windows(render_audio(plan, SAMPLE_RATE), times)
 
 
 def cut_windows(

@@ -164,7 +164,7 @@ def _compose_some(
         moments = times(rng, plan)
         qualities = None if variation is None else variation.jpeg_quality
         quality = None if qualities is None else int(rng.integers(*qualities, endpoint=True))
-        frames, windows = compose_moments(plan, sources, moments, quality)
+        frames, windows = compose_moments(plan, moments, quality)
         arrays["frames"][index] = frames[:, _INSIDE, _INSIDE]
         arrays["spectrograms"][index] = log_mel(windows)
         arrays["heard"][index] = np.abs(windows).max(axis=1) > HEARD_PEAK

@@ -8,8 +8,9 @@ from calibration_makers import by_hand, drawn, manifest_of, recognizer_of, rows_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avgn_edge.calibration import exit_tables, operating_points
-from avgn_edge.calibration.operating_points import (
+from avgn_edge.calibration import exit_calibration
+from avgn_edge.calibration import trajectories as replay
+from avgn_edge.calibration.exit_calibration import (
     AVERAGE_STEP,
     NEVER,
     Calibrated,
@@ -22,13 +23,13 @@ from avgn_edge.runtime.options import Options
 
 
 def sure(trajectories):
-    return exit_tables.confidences(trajectories, (1.0,))
+    return replay.confidences(trajectories, (1.0,))
 
 
 def leaving(trajectories, log_q):
     """How many clips stop at each step."""
     thresholds = geometric_thresholds(trajectories, sure(trajectories), log_q)
-    stopped = exit_tables.stop(trajectories, sure(trajectories), Exits(thresholds))
+    stopped = replay.stop(trajectories, sure(trajectories), Exits(thresholds))
     return np.bincount(stopped.step, minlength=trajectories.steps).tolist()
 
 
@@ -46,7 +47,7 @@ def test_the_surest_leave_first():
     trajectories, _ = drawn(clips=140)
     sureness = sure(trajectories)
     thresholds = geometric_thresholds(trajectories, sureness, 0.0)
-    step = exit_tables.stop(trajectories, sureness, Exits(thresholds)).step
+    step = replay.stop(trajectories, sureness, Exits(thresholds)).step
     for at in range(6):
         assert sureness[step == at, at].min() >= thresholds[at] > sureness[step > at, at].max()
 
@@ -68,9 +69,9 @@ def test_who_has_no_answer_at_a_step_cannot_leave_there():
         ]
     )
     thresholds = geometric_thresholds(some, sure(some), -12.0)  # all would leave at once
-    assert exit_tables.stop(some, sure(some), Exits(thresholds)).step.tolist() == [2, 2, 0, 0]
+    assert replay.stop(some, sure(some), Exits(thresholds)).step.tolist() == [2, 2, 0, 0]
     thresholds = geometric_thresholds(some, sure(some), 0.0)
-    assert exit_tables.stop(some, sure(some), Exits(thresholds)).step.tolist() == [2, 1, 2, 0]
+    assert replay.stop(some, sure(some), Exits(thresholds)).step.tolist() == [2, 1, 2, 0]
 
 
 def test_an_answer_that_used_up_its_looks_is_not_called_sure():
@@ -89,7 +90,7 @@ def test_an_asked_mean_is_hit_within_a_clip_s_worth(seed, glances, share, clips)
     most = float(trajectories.macs[:, -1].mean())
     asked = least + share * (most - least)
     thresholds, cost = thresholds_for(trajectories, sure(trajectories), asked)
-    stopped = exit_tables.stop(trajectories, sure(trajectories), Exits(thresholds))
+    stopped = replay.stop(trajectories, sure(trajectories), Exits(thresholds))
     assert cost == pytest.approx(float(stopped.macs.mean()))
     whole_clip = float((trajectories.macs[:, -1] - trajectories.macs[:, 0]).max())
     assert abs(cost - asked) <= whole_clip / clips
@@ -125,10 +126,10 @@ def test_a_point_tells_what_its_thresholds_do_to_the_clips():
     by_glances, truth, points = points_of()
     for point in points:
         one = by_glances[point.glances]
-        sureness = exit_tables.confidences(one.trajectories, one.temperatures)
-        stopped = exit_tables.stop(one.trajectories, sureness, Exits(point.thresholds))
+        sureness = replay.confidences(one.trajectories, one.temperatures)
+        stopped = replay.stop(one.trajectories, sureness, Exits(point.thresholds))
         assert point.mean_macs == round(float(stopped.macs.mean()))
-        assert point.top1 == exit_tables.top1(one.trajectories, stopped.step, truth)
+        assert point.top1 == replay.top1(one.trajectories, stopped.step, truth)
         assert abs(point.mean_macs / point.macs - 1) <= AVERAGE_STEP - 1
         assert (point.precision, point.looks) == ("int8", 5)
     assert len({point.glances for point in points}) > 1
@@ -138,25 +139,25 @@ def test_of_the_numbers_of_glances_the_most_accurate_is_taken():
     by_glances, truth, points = points_of()
     for point in points[:: len(points) // 8]:
         for other in by_glances.values():
-            sureness = exit_tables.confidences(other.trajectories, other.temperatures)
+            sureness = replay.confidences(other.trajectories, other.temperatures)
             thresholds, cost = thresholds_for(other.trajectories, sureness, point.macs)
             if abs(cost / point.macs - 1) < (AVERAGE_STEP - 1) / 2:
-                stopped = exit_tables.stop(other.trajectories, sureness, Exits(thresholds))
-                assert exit_tables.top1(other.trajectories, stopped.step, truth) <= point.top1 + 1 / len(truth)
+                stopped = replay.stop(other.trajectories, sureness, Exits(thresholds))
+                assert replay.top1(other.trajectories, stopped.step, truth) <= point.top1 + 1 / len(truth)
 
 
 @pytest.mark.parametrize("log_q", [-1.0, 0.0, 1.0])
 def test_rounding_moves_no_clip_across_the_threshold_that_it_set(log_q, monkeypatch):
     trajectories, truth = drawn(clips=150)
-    sureness = exit_tables.confidences(trajectories, (1.3,))
+    sureness = replay.confidences(trajectories, (1.3,))
     exact = geometric_thresholds(trajectories, sureness, log_q)
-    setters = exit_tables.stop(trajectories, sureness, Exits(exact))
-    monkeypatch.setattr(operating_points, "thresholds_for", lambda *_: (exact, float(setters.macs.mean())))
-    monkeypatch.setattr(operating_points, "AVERAGE_STEP", 1e9)  # one average, whatever it is
+    setters = replay.stop(trajectories, sureness, Exits(exact))
+    monkeypatch.setattr(exit_calibration, "thresholds_for", lambda *_: (exact, float(setters.macs.mean())))
+    monkeypatch.setattr(exit_calibration, "AVERAGE_STEP", 1e9)  # one average, whatever it is
     by_glances = {4: Calibrated(trajectories, (1.3,), Exits())}
     for point in average_points(by_glances, truth, "fp32"):
         assert all(0 <= after - before <= 1e-6 for before, after in zip(point.thresholds, exact, strict=True))
-        stopped = exit_tables.stop(trajectories, sureness, Exits(point.thresholds))
+        stopped = replay.stop(trajectories, sureness, Exits(point.thresholds))
         np.testing.assert_array_equal(stopped.step, setters.step)
 
 

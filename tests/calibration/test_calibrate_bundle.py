@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from avgn_edge.calibration.procedure import calibrate
 from avgn_edge.cli import export as export_command
 from avgn_edge.cli.main import main
 from avgn_edge.data.datasets import read_dataset
-from avgn_edge.export.parity import Parity
+from avgn_edge.export.onnx_graphs import Parity
 from avgn_edge.export.to_bundle import Export, ExportedGraph
 from avgn_edge.runtime.recognizer import Recognizer
 
@@ -246,6 +248,13 @@ def test_export_with_clips_writes_a_calibrated_bundle(done, tiny_bundle, table, 
     assert set(opened.manifest.exits.tables) == {"fp32", "int8"}
     for graph in GRAPHS:  # the same clips give the same graphs, whichever command it was
         assert opened.manifest.graphs["int8"][graph].sha256 == done.bundle.manifest.graphs["int8"][graph].sha256
+
+
+def test_calibration_needs_no_pytorch():
+    """The extra `calibrate` does not bring it."""
+    code = "import sys, avgn_edge.calibration.procedure; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_info_tells_what_was_calibrated(done, capfd):

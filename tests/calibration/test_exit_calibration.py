@@ -22,9 +22,17 @@ from network_makers import FakeClip
 
 from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.manifest import Manifest
-from avgn_edge.calibration import exit_tables
-from avgn_edge.calibration.exit_tables import CONFIDENCES, FEWEST, exit_table, fit_temperatures
-from avgn_edge.calibration.operating_points import Calibrated, calibrate_exits, fitting, limit_points
+from avgn_edge.calibration import trajectories as replay
+from avgn_edge.calibration.exit_calibration import (
+    CONFIDENCES,
+    FEWEST,
+    Calibrated,
+    calibrate_exits,
+    exit_table,
+    fit_temperatures,
+    fitting,
+    limit_points,
+)
 from avgn_edge.calibration.trajectories import Row, Trajectories
 from avgn_edge.runtime.exits import Exits, certified
 
@@ -105,7 +113,7 @@ def test_disagreements_are_counted_by_hand():
             [None, (0, 0.5), (0, 0.95), (0, 0.99)],
         ]
     )
-    full = exit_tables.answer(trajectories, np.full(5, 3))
+    full = replay.named_classes(trajectories, np.full(5, 3))
     table = exit_table(trajectories, (1.0,), full)
     assert (table.glances, table.clips, table.full_macs, table.temperatures) == (4, 5, 40, (1.0,))
     assert tuple(row.confidence for row in table.risk) == CONFIDENCES
@@ -137,7 +145,7 @@ def test_what_a_row_counts_is_what_is_executed(task, risk):
     clips = range(30)
     rows = rows_of(manifest, [some_clip(seed) for seed in clips], (0, 8))
     trajectories = trajectories_of(rows, 8, task)
-    full = exit_tables.answer(trajectories, np.full(30, trajectories.steps - 1))
+    full = replay.named_classes(trajectories, np.full(30, trajectories.steps - 1))
     table = exit_table(trajectories, (0.5, 0.6, 0.7), full)
     row = certified(30, table.risk, risk)
     assert row is not None
@@ -202,8 +210,8 @@ def test_a_point_tells_what_its_limit_does_to_the_clips():
     by_glances, truth = calibrated_by_glances()
     for point in limit_points(by_glances, truth, "fp32"):
         cut = by_glances[point.glances].trajectories.up_to(point.looks)
-        stopped = exit_tables.stop(cut, exit_tables.confidences(cut, (1.0,)), Exits(), point.macs)
-        assert (point.top1, point.mean_macs) == (exit_tables.top1(cut, stopped.step, truth), round(stopped.macs.mean()))
+        stopped = replay.stop(cut, replay.confidences(cut, (1.0,)), Exits(), point.macs)
+        assert (point.top1, point.mean_macs) == (replay.top1(cut, stopped.step, truth), round(stopped.macs.mean()))
 
 
 def test_without_the_rule_that_nothing_falls_no_limit_would_do_better_alone():
@@ -215,9 +223,7 @@ def test_without_the_rule_that_nothing_falls_no_limit_would_do_better_alone():
     for looks in (1, 2, 4, 5):
         cut = trajectories.up_to(looks)
         accuracies = [
-            exit_tables.top1(
-                cut, exit_tables.stop(cut, exit_tables.confidences(cut, (1.0,)), Exits(), point.macs).step, truth
-            )
+            replay.top1(cut, replay.stop(cut, replay.confidences(cut, (1.0,)), Exits(), point.macs).step, truth)
             for point in points
         ]
         assert sum(accuracies[:-1]) + points[-1].top1 <= total + 1e-9

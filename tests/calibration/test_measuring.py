@@ -60,7 +60,7 @@ def test_a_clip_that_cannot_be_read_is_skipped_and_named(media):
     result = measured(clips, ["fp32", "int8"], progress=told.append)
     assert told == list(range(1, 12))
     assert [failed.clip for failed in result.failed] == ["3-broken.mp4"]
-    assert "broken.mp4" in result.failed[0].why
+    assert "broken.mp4" in result.failed[0].error
     assert result.places.tolist() == [0, 1, 2, *range(4, 11)]
     assert result.clips == tuple(clips[at] for at in result.places)
     assert set(result.rows) == {"fp32", "int8"}
@@ -196,5 +196,5 @@ def test_mixed_sessions_take_one_graph_from_elsewhere():
         def get(self, graph):
             return f"{self.name}:{graph}"
 
-    mixed = comparison.Mixed(Named("usual"), Named("other"), "spatial")
+    mixed = comparison.MixedSessions(Named("usual"), Named("other"), "spatial")
     assert [mixed.get(graph) for graph in ("spatial", "saliency")] == ["other:spatial", "usual:saliency"]

@@ -24,9 +24,9 @@ from network_makers import REAL_COST, FakeBundle, FakeClip, ItemwiseEngine, made
 
 from avgn_edge.architectures.avgn.spec import ARCHITECTURE
 from avgn_edge.bundle.calibration_tables import GLANCED, LISTENED
-from avgn_edge.calibration import exit_tables
+from avgn_edge.calibration import trajectories as replay
 from avgn_edge.calibration.comparison import CachedClip, CachingSessions
-from avgn_edge.calibration.trajectories import answers, glance_grid
+from avgn_edge.calibration.trajectories import glance_grid, run_clip
 from avgn_edge.media.clip import ClipWrapper
 from avgn_edge.runtime.budget import Budget
 from avgn_edge.runtime.exits import Exits
@@ -53,7 +53,7 @@ def check_executed(result, trajectories, clip, stopped):
     """One clip's result is what was simulated."""
     assert spent(result) == stopped.macs[clip]
     task = trajectories.task
-    np.testing.assert_array_equal(named(result, task), exit_tables.answer(trajectories, stopped.step)[clip])
+    np.testing.assert_array_equal(named(result, task), replay.named_classes(trajectories, stopped.step)[clip])
     if result.exit == "no-visual":  # its only answer stands at the last step too
         assert stopped.step[clip] in {LISTENED, trajectories.steps - 1}
     else:
@@ -67,7 +67,7 @@ def exits_for(draw, task, glances):
     trajectories = trajectories_of(known_rows(task), glances, task)
     steps = trajectories.steps
     temperatures = tuple(draw(st.lists(st.sampled_from([1.0, 0.5, 1.75, 4.0]), min_size=steps, max_size=steps)))
-    sureness = exit_tables.confidences(trajectories, temperatures)
+    sureness = replay.confidences(trajectories, temperatures)
     thresholds = []
     for step in range(steps):
         occurring = [float(value) for value in sureness[trajectories.reached[:, step], step]] or [2.0]
@@ -82,7 +82,7 @@ def exits_for(draw, task, glances):
 @given(data=st.data())
 def test_what_is_simulated_is_what_is_executed(task, glances, data):
     trajectories, exits = data.draw(exits_for(task, glances))
-    stopped = exit_tables.stop(trajectories, exit_tables.confidences(trajectories, exits.temperatures), exits)
+    stopped = replay.stop(trajectories, replay.confidences(trajectories, exits.temperatures), exits)
     recognizer = recognizer_of(with_average(manifest_of(task), glances, exits.thresholds, exits.temperatures))
     for clip in data.draw(st.sets(st.sampled_from(SEEDS), min_size=3, max_size=5)):
         result = recognizer.classify(some_clip(clip), average="1gflops")
@@ -93,11 +93,11 @@ def test_the_clips_stop_at_different_steps_or_the_test_above_could_not_fail():
     for task in TASKS:
         trajectories = trajectories_of(known_rows(task), 4, task)
         temperatures = (1.0,)
-        sureness = exit_tables.confidences(trajectories, temperatures)
+        sureness = replay.confidences(trajectories, temperatures)
         threshold = float(np.median(sureness[trajectories.reached]))
-        stopped = exit_tables.stop(trajectories, sureness, Exits((threshold,), temperatures))
+        stopped = replay.stop(trajectories, sureness, Exits((threshold,), temperatures))
         assert len(set(stopped.step.tolist())) >= 4
-        assert len({row.tobytes() for row in exit_tables.answer(trajectories, stopped.step)}) >= 3
+        assert len({row.tobytes() for row in replay.named_classes(trajectories, stopped.step)}) >= 3
     kinds = {(some_clip(seed).has_video, some_clip(seed).has_audio) for seed in SEEDS}
     assert kinds == {(True, True), (True, False), (False, True)}
 
@@ -112,7 +112,7 @@ def test_a_cap_stops_a_clip_at_the_last_step_that_it_pays_for(glances, more, cli
     unseen = 0 if glances == 16 else 1
     cap = 200_000_000 + (glances + unseen) * 300_000_000 + look + more
     never = Exits()
-    stopped = exit_tables.stop(trajectories, exit_tables.confidences(trajectories, (1.0,)), never, cap)
+    stopped = replay.stop(trajectories, replay.confidences(trajectories, (1.0,)), never, cap)
     result = recognizer_of(manifest_of()).classify(source, Budget("cap", macs=cap), glances=glances)
     assert spent(result) <= cap
     check_executed(result, trajectories, clip, stopped)
@@ -120,7 +120,7 @@ def test_a_cap_stops_a_clip_at_the_last_step_that_it_pays_for(glances, more, cli
 
 def test_a_cap_below_every_answer_stops_at_the_first():
     trajectories = by_hand([[None, (0, 0.5), (1, 0.9)], [(0, 0.5), (0, 0.6), (1, 0.9)]])
-    stopped = exit_tables.stop(trajectories, exit_tables.confidences(trajectories, (1.0,)), Exits(), most_macs=5)
+    stopped = replay.stop(trajectories, replay.confidences(trajectories, (1.0,)), Exits(), most_macs=5)
     assert stopped.step.tolist() == [1, 0]
     assert stopped.macs.tolist() == [20, 10]
     assert stopped.sure.tolist() == [False, False]
@@ -134,15 +134,15 @@ def test_what_is_simulated_is_what_a_real_network_executes(seed, heard, video, t
     manifest = tiny_bundle.manifest
     with Recognizer.open(tiny_bundle, "cpu", "fp32", threads=1) as opened, made_clip(seed, heard, video=video) as clip:
         sessions = Sessions(tiny_bundle, opened._engine, "fp32")
-        rows = [answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))]
+        rows = [run_clip(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))]
         for glances in (0, 4, 8):
             trajectories = trajectories_of(rows, glances)
             temperatures = (1.5, 0.75, 1.25)
-            sureness = exit_tables.confidences(trajectories, temperatures)
+            sureness = replay.confidences(trajectories, temperatures)
             values = np.sort(sureness[trajectories.reached])
             for threshold in (*(values[1:] + values[:-1]) / 2, 2.0):  # in between: engines round
                 exits = Exits((float(threshold),) * 3, temperatures)
-                stopped = exit_tables.stop(trajectories, sureness, exits)
+                stopped = replay.stop(trajectories, sureness, exits)
                 bundle = dataclasses.replace(
                     tiny_bundle, manifest=with_average(manifest, glances, exits.thresholds, temperatures)
                 )
@@ -159,7 +159,7 @@ def test_a_remembered_clip_s_answers_are_those_of_fresh_runs(seed):
     remembered = rows_of(manifest, [some_clip(seed)], GRID)[0]
     for glances in GRID:
         sessions = Sessions(FakeBundle(manifest), ItemwiseEngine(manifest), "fp32")
-        fresh = answers(manifest, sessions, ClipWrapper(some_clip(seed)), (glances,))
+        fresh = run_clip(manifest, sessions, ClipWrapper(some_clip(seed)), (glances,))
         for name in ("probabilities", "macs", "reached", "saliency"):
             np.testing.assert_array_equal(getattr(remembered[glances], name), getattr(fresh[glances], name))
         assert list(remembered[glances].corners.items()) == list(fresh[glances].corners.items())
@@ -170,10 +170,10 @@ def test_a_remembered_clip_s_answers_are_those_of_fresh_runs_of_a_real_network(t
     manifest = tiny_bundle.manifest
     with Recognizer.open(tiny_bundle, "cpu", "fp32", threads=1) as opened, made_clip(2, "some") as clip:
         sessions = Sessions(tiny_bundle, opened._engine, "fp32")
-        remembered = answers(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))
+        remembered = run_clip(manifest, CachingSessions(sessions, ARCHITECTURE), CachedClip(clip), (0, 4, 8))
         for glances, row in remembered.items():
             with made_clip(2, "some") as again:
-                fresh = answers(manifest, sessions, again, (glances,))[glances]
+                fresh = run_clip(manifest, sessions, again, (glances,))[glances]
             np.testing.assert_allclose(row.probabilities, fresh.probabilities, atol=1e-4)
             np.testing.assert_array_equal(row.macs, fresh.macs)
             np.testing.assert_array_equal(row.reached, fresh.reached)
@@ -189,7 +189,7 @@ def test_a_clip_is_decoded_listened_to_and_glanced_at_once_whatever_is_asked_of_
     windows = clip.windows
     clip.windows = lambda *arguments: asked.append(1) or windows(*arguments)
     sessions = CachingSessions(Sessions(FakeBundle(manifest), engine, "fp32"), ARCHITECTURE)
-    answers(manifest, sessions, CachedClip(clip), (0, 1, 2, 4, 8, 16))
+    run_clip(manifest, sessions, CachedClip(clip), (0, 1, 2, 4, 8, 16))
     assert sorted(clip.asked) == list(range(16))
     assert engine.items["global_encoder"] == [1] * 16
     assert engine.items["audio_encoder"] == [16]
@@ -288,25 +288,25 @@ def test_stopping_by_hand():
             [None, (1, 0.6), (2, 0.99)],  # silent, and sure only at the end
         ]
     )
-    sureness = exit_tables.confidences(whole, (1.0,))
+    sureness = replay.confidences(whole, (1.0,))
     assert sureness[3, 0] == -1
-    stopped = exit_tables.stop(whole, sureness, Exits((0.85, 0.9, 0.9)))
+    stopped = replay.stop(whole, sureness, Exits((0.85, 0.9, 0.9)))
     assert stopped.step.tolist() == [0, 1, 2, 2]
     assert stopped.sure.tolist() == [True, True, False, False]  # with its last answer no clip stops early
     assert stopped.macs.tolist() == [10, 20, 30, 30]
-    assert exit_tables.stop(whole, sureness, Exits((0.0,))).step.tolist() == [0, 0, 0, 1]
+    assert replay.stop(whole, sureness, Exits((0.0,))).step.tolist() == [0, 0, 0, 1]
     truth = np.eye(3, dtype=bool)[[0, 0, 2, 2]]
-    assert exit_tables.top1(whole, stopped.step, truth) == 0.75
-    assert exit_tables.answer(whole, stopped.step).argmax(axis=1).tolist() == [0, 1, 2, 2]
-    assert exit_tables.stop(whole, sureness, Exits(), most_macs=29).step.tolist() == [1, 1, 1, 1]
+    assert replay.top1(whole, stopped.step, truth) == 0.75
+    assert replay.named_classes(whole, stopped.step).argmax(axis=1).tolist() == [0, 1, 2, 2]
+    assert replay.stop(whole, sureness, Exits(), most_macs=29).step.tolist() == [1, 1, 1, 1]
 
 
 def test_a_confidence_that_just_reaches_its_threshold_ends_the_clip_here_and_there():
     whole = by_hand([[(0, 0.75), (0, 0.5), (0, 0.5)]])
-    assert exit_tables.stop(whole, exit_tables.confidences(whole, (1.0,)), Exits((0.75,))).step.tolist() == [0]
-    assert exit_tables.stop(whole, exit_tables.confidences(whole, (1.0,)), Exits((np.nextafter(0.75, 1),))).step[0] == 2
+    assert replay.stop(whole, replay.confidences(whole, (1.0,)), Exits((0.75,))).step.tolist() == [0]
+    assert replay.stop(whole, replay.confidences(whole, (1.0,)), Exits((np.nextafter(0.75, 1),))).step[0] == 2
     trajectories = trajectories_of(known_rows("single-label"), 4)
-    reached = float(exit_tables.confidences(trajectories, (1.0,))[0, GLANCED])  # a float32, and with T = 1 exactly it
+    reached = float(replay.confidences(trajectories, (1.0,))[0, GLANCED])  # a float32, and with T = 1 exactly it
     for threshold, step in ((reached, GLANCED), (float(np.nextafter(reached, 1)), trajectories.steps - 1)):
         calibrated = with_average(manifest_of(), 4, (2.0, threshold, 2.0), (1.0, 1.0, 1.0))
         assert step_of(recognizer_of(calibrated).classify(some_clip(0), average="1gflops")) == step

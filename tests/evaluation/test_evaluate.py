@@ -36,7 +36,7 @@ def answer(shown, probabilities, **changes):
         glances=4,
         looks=1,
         total_ms=10.0,
-        judged=None,
+        when_and_where=None,
     )
     return replace(base, **changes)
 
@@ -87,7 +87,7 @@ def test_when_and_where_are_counted_over_the_clips_they_apply_to():
         WhenAndWhere(when=None, where=None, where_of_readable=False),
         None,
     ]
-    row = row_of(SETTING, [answer({0}, [0.6, 0.4], judged=one) for one in judged])
+    row = row_of(SETTING, [answer({0}, [0.6, 0.4], when_and_where=one) for one in judged])
     assert (row.when, row.when_clips) == (pytest.approx(2 / 3), 3)
     assert (row.where, row.where_clips) == (1.0, 1)
     assert (row.where_of_readable, row.readable_clips) == (pytest.approx(1 / 3), 3)
@@ -95,7 +95,7 @@ def test_when_and_where_are_counted_over_the_clips_they_apply_to():
 
 def test_where_nobody_looked_the_strict_reading_has_no_answer():
     unseen = WhenAndWhere(when=None, where=None, where_of_readable=False)
-    row = row_of(SETTING, [answer({0}, [0.6, 0.4], looks=0, judged=unseen)])
+    row = row_of(SETTING, [answer({0}, [0.6, 0.4], looks=0, when_and_where=unseen)])
     assert (row.where_of_readable, row.readable_clips) == (None, 1)
 
 

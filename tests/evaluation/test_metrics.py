@@ -122,21 +122,21 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.91, 0.09], [0.6, 0.4], [0.4, 0.6]])
     truth = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=bool)
     # bin of 0.90 and 0.91: half right at 0.905; bin of 0.6 twice: both right
-    assert metrics.expected_calibration_error(probabilities, truth, SINGLE) == pytest.approx(0.5 * 0.405 + 0.5 * 0.4)
+    assert metrics.reliability(probabilities, truth, SINGLE).error == pytest.approx(0.5 * 0.405 + 0.5 * 0.4)
 
 
 def test_bins_are_closed_on_the_right():
     probabilities = np.array([[0.55, 0.45], [0.6, 0.4]])  # 0.6 is 9/15: in one bin with 0.55
     truth = np.array([[1, 0], [0, 1]], dtype=bool)
-    assert metrics.expected_calibration_error(probabilities, truth, SINGLE) == pytest.approx((0.6 - 0.45) / 2)
+    assert metrics.reliability(probabilities, truth, SINGLE).error == pytest.approx((0.6 - 0.45) / 2)
 
 
 def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not():
     certain = np.array([[1.0, 0.0]] * 4)
-    assert metrics.expected_calibration_error(certain, certain.astype(bool), SINGLE) == 0
-    assert metrics.expected_calibration_error(certain, ~certain.astype(bool), SINGLE) == 1
-    assert metrics.expected_calibration_error(certain, certain.astype(bool), SEVERAL) == 0
-    assert metrics.expected_calibration_error(certain, ~certain.astype(bool), SEVERAL) == 1
+    assert metrics.reliability(certain, certain.astype(bool), SINGLE).error == 0
+    assert metrics.reliability(certain, ~certain.astype(bool), SINGLE).error == 1
+    assert metrics.reliability(certain, certain.astype(bool), SEVERAL).error == 0
+    assert metrics.reliability(certain, ~certain.astype(bool), SEVERAL).error == 1
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))
@@ -144,7 +144,7 @@ def test_one_label_a_clip_is_judged_by_its_top_class(seed, clips):
     probabilities, truth = drawn(seed, clips=clips)
     confidence = probabilities.astype(np.float64).max(axis=1)
     right = truth[np.arange(clips), probabilities.argmax(axis=1)]
-    ours = metrics.expected_calibration_error(probabilities, truth, SINGLE)
+    ours = metrics.reliability(probabilities, truth, SINGLE).error
     assert ours == pytest.approx(guo(confidence, right), abs=1e-9)
     assert 0 <= ours <= 1
 
@@ -154,7 +154,7 @@ def test_several_labels_a_clip_are_judged_decision_by_decision(seed):
     probabilities, truth = drawn(seed, clips=15, task=SEVERAL)
     pairs = [(float(p), bool(t)) for p, t in zip(probabilities.ravel(), truth.ravel(), strict=True)]
     confidence, right = [max(p, 1 - p) for p, _ in pairs], [(p >= 0.5) == t for p, t in pairs]
-    ours = metrics.expected_calibration_error(probabilities, truth, SEVERAL)
+    ours = metrics.reliability(probabilities, truth, SEVERAL).error
     assert ours == pytest.approx(guo(confidence, right), abs=1e-6)
 
 

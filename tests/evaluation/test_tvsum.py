@@ -7,7 +7,7 @@ import pytest
 from highlight_makers import made_highlights
 
 from avgn_edge._base.errors import DataError
-from avgn_edge.data.evaluation.segments_found import (
+from avgn_edge.data.evaluation.tvsum import (
     evaluate_tvsum,
     read_annotations,
     shot_scores,

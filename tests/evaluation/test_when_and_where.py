@@ -9,7 +9,7 @@ import pytest
 from evaluation_makers import a_moment, a_result, write_truth
 
 from avgn_edge._base.errors import DataError
-from avgn_edge.data.evaluation.when_and_where import Episode, Truth, judge, read_truth
+from avgn_edge.data.evaluation.when_and_where import Episode, Truth, compare_with_truth, read_truth
 
 CARD = (100.0, 50.0, 40.0, 40.0)
 """Centre at 120, 70."""
@@ -26,7 +26,7 @@ def looked(time_s, box, *others):
 
 
 def judged(result, known, start_s=0.0):
-    told = judge(result, known, start_s)
+    told = compare_with_truth(result, known, start_s)
     return told.when, told.where, told.where_of_readable
 
 
@@ -54,8 +54,8 @@ def test_when_is_about_the_most_salient_moment_and_where_about_the_first_look():
 
 
 def test_an_episode_holds_its_start_and_not_its_end():
-    assert judge(looked(4.0, AROUND), truth()).when is True
-    assert judge(looked(6.0, AROUND), truth()).when is False
+    assert compare_with_truth(looked(4.0, AROUND), truth()).when is True
+    assert compare_with_truth(looked(6.0, AROUND), truth()).when is False
 
 
 @pytest.mark.parametrize(("time_s", "at"), [(4.0, 0), (4.12, 0), (4.13, 1), (4.5, 2), (5.99, 7)])
@@ -63,8 +63,8 @@ def test_the_card_is_where_it_was_at_that_moment(time_s, at):
     boxes = [(100.0 * k, 50.0, 40.0, 40.0) for k in range(8)]
     around = (100.0 * at - 10, 40.0, 60.0, 60.0)
     known = truth(boxes=boxes)
-    assert judge(looked(time_s, around), known).where is True
-    assert judge(looked(time_s, (around[0] + 100, *around[1:])), known).where is False
+    assert compare_with_truth(looked(time_s, around), known).where is True
+    assert compare_with_truth(looked(time_s, (around[0] + 100, *around[1:])), known).where is False
 
 
 def test_times_of_a_segment_are_counted_from_its_start():
@@ -76,7 +76,9 @@ def test_a_card_outside_the_segment_is_not_one_of_its_cards():
     short = a_result([a_moment(0, 1.0, saliency=1.0, rank=0, box=AROUND)], duration_s=3.0)
     assert judged(short, truth(), start_s=7.0) == (False, None, None)
     assert judged(short, truth(), start_s=0.0) == (False, None, None)
-    assert judge(short, truth(), start_s=5.5).where_of_readable is False  # half a second of the card is in it
+    assert (
+        compare_with_truth(short, truth(), start_s=5.5).where_of_readable is False
+    )  # half a second of the card is in it
 
 
 def test_a_folder_without_truth_has_none(tmp_path):

@@ -17,7 +17,7 @@ from avgn_edge.architectures.avgn.split import GRAPH_SPECS, trained  # noqa: E40
 from avgn_edge.bundle.manifest import GraphCost  # noqa: E402
 from avgn_edge.bundle.reader import Bundle  # noqa: E402
 from avgn_edge.export import to_bundle as export_module  # noqa: E402
-from avgn_edge.export.parity import Parity, check_parity  # noqa: E402
+from avgn_edge.export.onnx_graphs import Parity, check_parity  # noqa: E402
 from avgn_edge.export.to_bundle import export_bundle  # noqa: E402
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}

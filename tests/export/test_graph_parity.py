@@ -14,9 +14,9 @@ from network_makers import hearing, made_clip, network_inputs  # noqa: E402
 
 from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
 from avgn_edge.architectures.avgn.split import GRAPH_SPECS  # noqa: E402
+from avgn_edge.calibration.comparison import relative_error  # noqa: E402
 from avgn_edge.engines.select import open_engine  # noqa: E402
-from avgn_edge.export.onnx_graphs import example_inputs  # noqa: E402
-from avgn_edge.export.parity import TOLERANCE, relative_error  # noqa: E402
+from avgn_edge.export.onnx_graphs import TOLERANCE, example_inputs  # noqa: E402
 
 SPECS = {spec.name: spec for spec in GRAPH_SPECS}
 

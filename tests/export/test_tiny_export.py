@@ -19,7 +19,7 @@ from avgn_edge.architectures.avgn.network.settings import preset  # noqa: E402
 from avgn_edge.architectures.avgn.spec import GRAPHS  # noqa: E402
 from avgn_edge.architectures.avgn.split import trained  # noqa: E402
 from avgn_edge.bundle.reader import Bundle, packaged_bundle_path  # noqa: E402
-from avgn_edge.export.parity import TOLERANCE  # noqa: E402
+from avgn_edge.export.onnx_graphs import TOLERANCE  # noqa: E402
 from avgn_edge.export.to_bundle import export_bundle  # noqa: E402
 
 

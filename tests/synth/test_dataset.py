@@ -53,7 +53,7 @@ def test_files_are_h264_and_aac_as_planned(written, own_sources):
         assert len(frames) == plan.frames
         assert [i for i, f in enumerate(frames) if f.key_frame] == list(range(0, plan.frames, plan.key_interval))
         middle = len(frames) // 2
-        rendered = render_frame(plan, recipe.sources(index), middle / 15).astype(float)
+        rendered = render_frame(plan, middle / 15).astype(float)
         assert np.abs(frames[middle].to_ndarray(format="rgb24") - rendered).mean() < 12
 
 
@@ -62,7 +62,7 @@ def test_written_sound_starts_with_the_picture(written, own_sources):
     recipe = Recipe.of(own_sources, 6, 0.4)
     with av.open(str(root / "clips/000000.mp4")) as container:
         heard = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)])
-    wanted = render_audio(recipe.plan(0), recipe.sources(0))
+    wanted = render_audio(recipe.plan(0))
     count = min(len(heard), len(wanted))
     spectra = np.fft.rfft(heard[:count]), np.fft.rfft(wanted[:count])
     lag = int(np.fft.irfft(spectra[0] * np.conj(spectra[1]), count).argmax())

@@ -26,8 +26,8 @@ def find(sources, **wanted):
 def test_frames_and_sound_are_the_same_each_time(any_sources):
     plan = plan_clip(clip_rng(1, 2), any_sources, variation=Variation())
     times = draw_times(np.random.default_rng(0), plan.duration)
-    frames, windows = compose_moments(plan, any_sources, times)
-    again, windows_again = compose_moments(plan, any_sources, times)
+    frames, windows = compose_moments(plan, times)
+    again, windows_again = compose_moments(plan, times)
     assert frames.shape == (16, 256, 256, 3)
     assert frames.dtype == np.uint8
     assert windows.shape == (16, 15600)
@@ -42,8 +42,8 @@ def test_the_card_lies_in_its_box_and_nowhere_else(any_sources):
         bare = replace(plan, episodes=())
         for episode in plan.episodes:
             for t in (episode.start, (episode.start + episode.end) / 2, episode.end - 0.01):
-                frame = render_frame(plan, any_sources, t)
-                changed = (frame != render_frame(bare, any_sources, t)).any(axis=2)
+                frame = render_frame(plan, t)
+                changed = (frame != render_frame(bare, t)).any(axis=2)
                 assert frame.shape == (360, 640, 3)
                 x, y, w, h = card_box(episode.card, episode.start, episode.end, t)
                 rows, columns = np.nonzero(changed)
@@ -63,7 +63,7 @@ def test_the_blurred_card_has_no_strokes(any_sources):
         t = (episode.start + episode.end) / 2
         x, y, w, h = card_box(episode.card, episode.start, episode.end, t)
         quarter = int(w / 4)
-        inner = render_frame(replace(plan, contrast=1.0, brightness=0.0), any_sources, t)
+        inner = render_frame(replace(plan, contrast=1.0, brightness=0.0), t)
         inner = inner[int(y) + quarter : int(y + h) - quarter, int(x) + quarter : int(x + w) - quarter].mean(axis=2)
         return max(np.abs(np.diff(inner, axis=axis)).max() for axis in (0, 1))
 
@@ -75,10 +75,10 @@ def test_a_moment_is_rendered_fast(any_sources):
     plan = plan_clip(clip_rng(1, 5), any_sources)
     times = np.linspace(0, plan.duration - 0.01, 40)
     for t in times:
-        render_frame(plan, any_sources, t)
+        render_frame(plan, t)
     began = time.process_time()
     for t in times:
-        render_frame(plan, any_sources, t)
+        render_frame(plan, t)
     assert (time.process_time() - began) / len(times) < 0.02
 
 
@@ -86,8 +86,8 @@ def test_noise_lies_as_far_below_speech_as_planned(any_sources):
     checked = 0
     for index in range(12):
         plan = replace(plan_clip(clip_rng(8, index), any_sources), decoys=())
-        bed = render_audio(replace(plan, episodes=()), any_sources, 16_000)
-        speech = render_audio(plan, any_sources, 16_000) - bed
+        bed = render_audio(replace(plan, episodes=()), 16_000)
+        speech = render_audio(plan, 16_000) - bed
         if plan.channel == "seen":
             assert not speech.any()
             continue
@@ -101,7 +101,7 @@ def test_noise_lies_as_far_below_speech_as_planned(any_sources):
 
 def test_words_are_heard_inside_their_episodes_only(own_sources):
     plan = replace(find(own_sources, channel="both"), decoys=())
-    speech = render_audio(plan, own_sources, 16_000) - render_audio(replace(plan, episodes=()), own_sources, 16_000)
+    speech = render_audio(plan, 16_000) - render_audio(replace(plan, episodes=()), 16_000)
     inside = np.zeros(len(speech), dtype=bool)
     for episode in plan.episodes:
         span = slice(round(episode.start * 16_000), round(episode.end * 16_000))
@@ -112,7 +112,7 @@ def test_words_are_heard_inside_their_episodes_only(own_sources):
 
 def test_sound_is_the_same_clip_at_any_rate(own_sources):
     plan = plan_clip(clip_rng(1, 3), own_sources)
-    low, high = (render_audio(plan, own_sources, rate) for rate in (16_000, 44_100))
+    low, high = (render_audio(plan, rate) for rate in (16_000, 44_100))
     assert len(low) == round(plan.duration * 16_000)
     assert len(high) == round(plan.duration * 44_100)
     assert high.dtype == np.float32

@@ -7,6 +7,7 @@ import pytest
 
 from avgn_edge._base.errors import DataError
 from avgn_edge.data.synth import Sources, clip_rng, plan_clip
+from avgn_edge.data.synth.sources import ink_of, spoken_word
 from recipes.digits.moments import compose_moments
 
 
@@ -65,7 +66,7 @@ def test_folders_of_any_classes_compose(folders):
     assert sources.classes == ("cat", "dog")
     assert sources.speakers == ("ann", "bob")
     plan = plan_clip(clip_rng(0, 0), sources.split("train"))
-    frames, windows = compose_moments(plan, sources, [1.0, 2.0])
+    frames, windows = compose_moments(plan, [1.0, 2.0])
     assert frames.std() > 0
     assert np.isfinite(windows).all()
 
@@ -74,7 +75,7 @@ def test_folders_of_any_classes_compose(folders):
 def test_any_folder_may_be_missing(folders, given):
     sources = Sources.from_folders(**{given: folders[given]})
     plan = plan_clip(clip_rng(0, 1), sources.split("val"))
-    compose_moments(plan, sources, [plan.episodes[0].start + 0.5, plan.decoys[0].start + 0.5])
+    compose_moments(plan, [plan.episodes[0].start + 0.5, plan.decoys[0].start + 0.5])
 
 
 def test_order_does_not_depend_on_the_file_system(folders, monkeypatch):
@@ -118,6 +119,6 @@ def test_a_damaged_file_is_named(folders):
         sound.write_bytes(b"no sound")
     sources = Sources.from_folders(objects=folders["objects"], sounds=folders["sounds"])
     with pytest.raises(DataError, match=r"0\.png: not a picture"):
-        sources.ink(sources.objects["cat"][0])
+        ink_of(sources.objects["cat"][0])
     with pytest.raises(DataError, match=r"ann_0\.wav: not a sound"):
-        sources.sound(sources.sounds["cat"][0])
+        spoken_word(sources.sounds["cat"][0])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from avgn_edge._base.errors import ClipError, DataError
 from avgn_edge._base.processes import map_in_processes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from avgn_edge.data.datasets.data_set import DataSet, LabelledClip
-
+from avgn_edge.data.datasets.data_set import DataSet, LabelledClip, listed
+from avgn_edge.media.file_clip import ENDS_EARLY
+from avgn_edge.media.opening import open_clip
 
 MOST_UNREADABLE: Final = 0.1
 FEWEST_OF_CLASS: Final = 5
@@ -54,21 +51,21 @@ class Findings:
         return tuple((label, count) for label, count in self.training_clips.items() if count < FEWEST_OF_CLASS)
 
     def warnings(self) -> tuple[str, ...]:
-        """Say in a line each what the user should know; every unreadable clip has its own."""
+        """Return a line for each thing that the user should know, and one for each unreadable clip."""
         clips = len(self.usable.clips)
-        found = [f"{name}: skipped: {why}" for name, why in self.unreadable]
-        found += [f"{name}: {what}" for name, what in self.doubtful]
+        lines = [f"{name}: skipped: {why}" for name, why in self.unreadable]
+        lines += [f"{name}: {what}" for name, what in self.doubtful]
         if self.without_audio:
-            found.append(f"{len(self.without_audio)} of {clips} clips have no sound: {_some(self.without_audio)}")
+            lines.append(f"{len(self.without_audio)} of {clips} clips have no sound: {_some(self.without_audio)}")
         if self.without_video:
-            found.append(f"{len(self.without_video)} of {clips} clips have no video: {_some(self.without_video)}")
+            lines.append(f"{len(self.without_video)} of {clips} clips have no video: {_some(self.without_video)}")
         few = [f"{label} ({count})" for label, count in self.too_few_of_class]
         if few and any(self.training_clips.values()):
-            found.append(f"fewer than {FEWEST_OF_CLASS} clips to train on in {len(few)} classes: {_some(few)}")
-        return tuple(found)
+            lines.append(f"fewer than {FEWEST_OF_CLASS} clips to train on in {len(few)} classes: {_some(few)}")
+        return tuple(lines)
 
     def require_readable(self) -> None:
-        """Raise DataError where more than a tenth of the clips cannot be read: enough for evaluation, say."""
+        """Raise DataError where more than a tenth of the clips cannot be read."""
         bad, clips = len(self.unreadable), len(self.dataset.clips)
         if bad > MOST_UNREADABLE * clips:
             some = _some([f"{name} ({why})" for name, why in self.unreadable])
@@ -78,8 +75,8 @@ class Findings:
     def require(self) -> None:
         """Raise DataError where nothing can be learned from the set.
 
-        That is where `require_readable` does, where its readable clips have a single class, and where a class has no
-        readable clip to train on.
+        More than a tenth of the clips cannot be read, the readable ones have a single class, or a class has no readable
+        clip to train on.
         """
         self.require_readable()
         what = f"data set {self.dataset.source}"
@@ -96,11 +93,19 @@ class Findings:
 def check(
     dataset: DataSet, workers: int = 1, progress: Callable[[int, int], None] = lambda _done, _of: None
 ) -> Findings:
-    """Open every clip, decode the frame in its middle and the sound around it; `progress` is told how many of how many.
+    """Open every clip, and decode the frame in its middle and the sound around it.
 
     Finds files that are missing, empty, no media, cut off before their middle, or without what the decoder needs to
     start, and segments outside their files. Does not find damage elsewhere, a file cut off after its middle, pictures
-    or sound that show and say nothing, or wrong labels. DataError where a worker dies, as it does without memory.
+    or sound that show and say nothing, or wrong labels.
+
+    Args:
+        dataset: The clips.
+        workers: Processes that open them.
+        progress: Called after each clip with how many of how many are done.
+
+    Raises:
+        DataError: A worker process died, as it does without memory.
     """
     seen = []
     for done, one in enumerate(_seen(dataset.clips, workers), start=1):
@@ -120,7 +125,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What opening a clip showed."""
+    """What is known of a clip once it was opened."""
 
     video: bool = False
     audio: bool = False
@@ -138,9 +143,6 @@ def _seen(clips: tuple[LabelledClip, ...], workers: int) -> Iterator[_Seen]:
 
 
 def _look(clip: LabelledClip) -> _Seen:
-    from avgn_edge.media.file_clip import ENDS_EARLY  # noqa: PLC0415 - imports PyAV
-    from avgn_edge.media.opening import open_clip  # noqa: PLC0415
-
     try:
         with open_clip(clip.path, count=1, start_s=clip.start_s, end_s=clip.end_s) as opened:
             if opened.has_video:
@@ -153,9 +155,5 @@ def _look(clip: LabelledClip) -> _Seen:
         return _Seen(why_not=error.why)
 
 
-def _some(names: Iterable[str]) -> str:
-    """Name a few."""
-    names = iter(names)
-    few = list(islice(names, NAMED))
-    left = sum(1 for _ in names)
-    return ", ".join(few) + (f" and {left} more" if left else "")
+def _some(names: Sequence[str]) -> str:
+    return listed(names, NAMED)

@@ -3,74 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avgn_edge._base.errors import DataError
 from avgn_edge._base.text import LONGEST, MOST, Task, fault
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-
-def divided(clips: Iterable[LabelledClip], fraction: float, seed: int) -> frozenset[Path]:
-    """Return the files to hold out: about `fraction` of the clips of each label, one at least where that is possible.
-
-    Depends on the seed and the clips' names, not on their order or on the folder they are in. Every label keeps a clip
-    that is not held out.
-    """
-    files = _by_file(clips, seed)
-    total: Counter[str] = Counter()
-    holding: defaultdict[str, list[Path]] = defaultdict(list)
-    for path, counts in files.items():
-        total.update(counts)
-        for label in counts:
-            holding[label].append(path)
-    left, held = Counter(total), Counter[str]()
-    chosen: set[Path] = set()
-    owed = 0.0  # what rounding leaves of one label is made good with the next
-    for label in sorted(total, key=lambda label: (total[label], label)):
-        owed += fraction * total[label] - held[label]
-        for path in holding[label]:
-            counts = files[path]
-            # Only what brings the label nearer to its share, and is the last training clip of none.
-            if path not in chosen and counts[label] < 2 * owed and _spares(left, counts):
-                chosen.add(path)
-                held.update(counts)
-                left.subtract(counts)
-                owed -= counts[label]
-        owed = min(max(owed, -1.0), 1.0)
-    return frozenset(chosen or [path for path, counts in files.items() if _spares(left, counts)][:1])
-
-
-def _by_file(clips: Iterable[LabelledClip], seed: int) -> dict[Path, Counter[str]]:
-    """Return how many clips of each label every file has, the files in an order drawn from the seed and their names."""
-    counts: defaultdict[Path, Counter[str]] = defaultdict(Counter)
-    names: defaultdict[Path, list[str]] = defaultdict(list)
-    for clip in clips:
-        counts[clip.path].update(clip.labels)
-        names[clip.path].append(clip.name)
-    # File names need not be UTF-8.
-    keys = {path: f"{seed} {min(found)}".encode(errors="surrogateescape") for path, found in names.items()}
-    drawn = {path: sha256(key).digest() for path, key in keys.items()}
-    return {path: counts[path] for path in sorted(counts, key=lambda path: (drawn[path], path))}
-
-
-def _spares(left: Counter[str], counts: Counter[str]) -> bool:
-    return all(left[label] > count for label, count in counts.items())
-
-
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
-SPLITS |= {"test": "test", "testing": "test"}
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The words for a split, and the usual one of each."""
 
 
 def split_name(word: str | None) -> str | None:
     """Return the usual name of a split ("training" is "train"), other words as they are, None for none."""
     word = (word or "").strip()
     return SPLITS.get(word.lower(), word) or None
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Write the first few names on one line, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def check_label(what: str, label: str) -> str:
@@ -157,10 +114,57 @@ class DataSet:
         whole = self if without else self.part("train")
         if any(clip.split == "val" for clip in self.clips):
             return whole, self.part("val")
-        held_out = divided(whole.clips, val_fraction, seed)
+        held_out = _held_out(whole.clips, val_fraction, seed)
         if not held_out:
             why = "no file of it can be held out without the last training clip of a class"
             raise DataError(what, why, "add clips, or give a split for every clip")
         train = tuple(clip for clip in whole.clips if clip.path not in held_out)
         val = tuple(clip for clip in whole.clips if clip.path in held_out)
         return replace(self, clips=train), replace(self, clips=val)
+
+
+def _held_out(clips: Iterable[LabelledClip], fraction: float, seed: int) -> frozenset[Path]:
+    """Choose the files to hold out: about `fraction` of the clips of each label, one at least where that is possible.
+
+    Depends on the seed and the clips' names, not on their order or on the folder they are in. Every label keeps a clip
+    that is not held out.
+    """
+    files = _by_file(clips, seed)
+    total: Counter[str] = Counter()
+    holding: defaultdict[str, list[Path]] = defaultdict(list)
+    for path, counts in files.items():
+        total.update(counts)
+        for label in counts:
+            holding[label].append(path)
+    left, held = Counter(total), Counter[str]()
+    chosen: set[Path] = set()
+    owed = 0.0  # what rounding leaves of one label is made good with the next
+    for label in sorted(total, key=lambda label: (total[label], label)):
+        owed += fraction * total[label] - held[label]
+        for path in holding[label]:
+            counts = files[path]
+            # Only what brings the label nearer to its share, and is the last training clip of none.
+            if path not in chosen and counts[label] < 2 * owed and _spares(left, counts):
+                chosen.add(path)
+                held.update(counts)
+                left.subtract(counts)
+                owed -= counts[label]
+        owed = min(max(owed, -1.0), 1.0)
+    return frozenset(chosen or [path for path, counts in files.items() if _spares(left, counts)][:1])
+
+
+def _by_file(clips: Iterable[LabelledClip], seed: int) -> dict[Path, Counter[str]]:
+    """Return how many clips of each label every file has, the files in an order drawn from the seed and their names."""
+    counts: defaultdict[Path, Counter[str]] = defaultdict(Counter)
+    names: defaultdict[Path, list[str]] = defaultdict(list)
+    for clip in clips:
+        counts[clip.path].update(clip.labels)
+        names[clip.path].append(clip.name)
+    # File names need not be UTF-8.
+    keys = {path: f"{seed} {min(named)}".encode(errors="surrogateescape") for path, named in names.items()}
+    drawn = {path: sha256(key).digest() for path, key in keys.items()}
+    return {path: counts[path] for path in sorted(counts, key=lambda path: (drawn[path], path))}
+
+
+def _spares(left: Counter[str], counts: Counter[str]) -> bool:
+    return all(left[label] > count for label, count in counts.items())

@@ -10,11 +10,21 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avgn_edge._base.errors import DataError
 from avgn_edge.data.datasets.data_set import SPLITS, DataSet, LabelledClip, check_label, split_name
 from avgn_edge.media.container import MEDIA, VIDEO
+
+T = TypeVar("T")
+COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"
+FORM = 'give ActivityNet\'s {"database": {id: {"subset": ..., "annotations": [{"label": ...}]}}}'
+TABLE = "labels.csv"
+"""A folder that holds this table is read by it: `synth` writes one."""
+BETWEEN_LABELS = "|"
+_CELL = r'(?: *"(?:[^"]|"")*"|[^",]*)'
+_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
+"""A row whose quotation marks stand where a CSV has them: around whole cells, and doubled inside those."""
 
 
 def media_files(what: str, folder: Path, *, nested: bool = True) -> list[Path]:
@@ -23,25 +33,22 @@ def media_files(what: str, folder: Path, *, nested: bool = True) -> list[Path]:
     Hidden files and folders are left out. Links to folders inside it are not followed: they may lead back. DataError
     about `what` for a folder that cannot be read.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     try:
         for place, folders, files in os.walk(folder, onerror=_raise):
             folders[:] = sorted(name for name in folders if nested and not name.startswith("."))
             for name in sorted(files):
                 path = Path(place, name)
                 if path.suffix.lower() in MEDIA and not name.startswith("."):
-                    found.append(path)
+                    paths.append(path)
     except OSError as error:
         why = f"the folder {error.filename} cannot be read ({error.strerror or error})"
         raise DataError(what, why, "check the path and its permissions") from error
-    return found
+    return paths
 
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-LAYOUT = "give a folder with a folder per class in it"
 
 
 def read_class_folders(folder: Path) -> DataSet:
@@ -69,26 +76,19 @@ def _folders(what: str, folder: Path) -> list[Path]:
     if inside:
         why = f"{inside[0].name} lies in {folder}, outside the folders of the classes"
         raise DataError(what, why, "move it into the folder of its class")
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not found:
-        raise DataError(what, f"there are no folders in {folder}", LAYOUT)
-    return found
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise DataError(what, f"there are no folders in {folder}", "give a folder with a folder per class in it")
+    return folders
 
 
 def _clips(what: str, root: Path, folder: Path, split: str | None) -> list[LabelledClip]:
     label = check_label(f"{what}, the folder {folder.name!a}", folder.name)
-    found = media_files(what, folder)
-    if not found:
+    paths = media_files(what, folder)
+    if not paths:
         why = f"there are no media files in {folder}"
         raise DataError(what, why, "add clips of the class, or take the folder away")
-    return [LabelledClip(path, path.relative_to(root).as_posix(), (label,), split) for path in found]
-
-
-COLUMNS = "give a CSV with the columns path,label and, where wanted, start,end,split"
-BETWEEN_LABELS = "|"
-_CELL = r'(?: *"(?:[^"]|"")*"|[^",]*)'
-_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
-"""A row whose quotation marks stand where a CSV has them: around whole cells, and doubled inside those."""
+    return [LabelledClip(path, path.relative_to(root).as_posix(), (label,), split) for path in paths]
 
 
 def read_csv(table: Path) -> DataSet:
@@ -115,7 +115,7 @@ def read_csv(table: Path) -> DataSet:
 def _rows(what: str, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the last line of each row, and its cells."""
     text: list[str] = []
-    rows = csv.reader(_remembered(file, text), strict=True, skipinitialspace=True)
+    rows = csv.reader(_noted(file, text), strict=True, skipinitialspace=True)
     while True:
         text.clear()
         try:
@@ -133,7 +133,7 @@ def _rows(what: str, file: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         yield rows.line_num, row
 
 
-def _remembered(file: Iterable[str], text: list[str]) -> Iterator[str]:
+def _noted(file: Iterable[str], text: list[str]) -> Iterator[str]:
     for line in file:
         text.append(line)
         yield line
@@ -181,9 +181,6 @@ def _seconds(what: str, name: str, text: str) -> float | None:
     return seconds
 
 
-FORM = 'give ActivityNet\'s {"database": {id: {"subset": ..., "annotations": [{"label": ...}]}}}'
-
-
 def read_activitynet(table: Path, videos: Path | None) -> DataSet:
     """Read the videos of ActivityNet's JSON, found under `videos` as `v_<id>.*` or `<id>.*`.
 
@@ -197,7 +194,9 @@ def read_activitynet(table: Path, videos: Path | None) -> DataSet:
         raise DataError(what, "it does not say where its videos are", "name their folder with --videos")
     if not videos.is_dir():
         raise DataError(what, f"there is no folder {videos}", "name the folder of its videos with --videos")
-    there = _by_stem(what, videos)
+    # By name without suffix; a video goes before the sound taken from it.
+    paths = sorted(media_files(what, videos), key=lambda path: path.suffix.lower() in VIDEO)
+    files = {path.stem: path for path in paths}
     clips: list[LabelledClip] = []
     without: list[str] = []
     for name, entry in database.items():
@@ -206,7 +205,7 @@ def read_activitynet(table: Path, videos: Path | None) -> DataSet:
         split = split_name(_field(what, name, entry, "subset", str))
         labels = _labels(what, name, entry)
         if labels:
-            path = there.get(f"v_{name}") or there.get(name) or videos / f"v_{name}.mp4"
+            path = files.get(f"v_{name}") or files.get(name) or videos / f"v_{name}.mp4"
             clips.append(LabelledClip(path, name, labels, split))
         elif split != "test":
             without.append(name)
@@ -214,12 +213,6 @@ def read_activitynet(table: Path, videos: Path | None) -> DataSet:
         why = f"{len(without)} videos to train or validate on have no annotations, {without[0]} among them"
         raise DataError(what, why, "take them out of the JSON")
     return DataSet.of(table, clips)
-
-
-def _by_stem(what: str, videos: Path) -> dict[str, Path]:
-    """Return the media under `videos` by name without suffix; a video goes before the sound taken from it."""
-    found = sorted(media_files(what, videos), key=lambda path: path.suffix.lower() in VIDEO)
-    return {path.stem: path for path in found}
 
 
 def _database(what: str, table: Path) -> dict[str, Any]:
@@ -235,28 +228,28 @@ def _database(what: str, table: Path) -> dict[str, Any]:
     return database
 
 
-def _labels(what: str, name: str, entry: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
+def _labels(what: str, name: str, entry: object) -> tuple[str, ...]:
     annotations: list[Any] = _field(what, name, entry, "annotations", list)
-    found = (_field(what, name, annotation, "label", str).strip() for annotation in annotations)
-    return tuple(check_label(f"{what}, the video {name}", label) for label in dict.fromkeys(found))
+    labels = dict.fromkeys(_field(what, name, annotation, "label", str).strip() for annotation in annotations)
+    return tuple(check_label(f"{what}, the video {name}", label) for label in labels)
 
 
-def _field(what: str, name: str, entry: Any, field: str, kind: type) -> Any:  # noqa: ANN401 - JSON
+def _field(what: str, name: str, entry: object, field: str, kind: type[T]) -> T:
     value = entry.get(field) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
         raise DataError(what, f"the video {name} has no {field} that can be read", FORM)
     return value
 
 
-TABLE = "labels.csv"
-"""A folder that holds this is read as this: it is what `synth` writes."""
-
-
 def read_dataset(source: Path, videos: Path | None = None) -> DataSet:
-    """Read a folder of a folder per class, a CSV of `path,label[,start,end,split]`, or ActivityNet's JSON.
+    """Read a data set; no clip is opened, `checking.check` does that.
 
-    `videos` is the folder of the JSON's videos, and goes with nothing else. No clip is opened: `checking.check` does.
-    DataError for what cannot be read as a data set.
+    Args:
+        source: A folder with a folder per class, a CSV of `path,label[,start,end,split]`, or ActivityNet's JSON.
+        videos: The folder of the JSON's videos; it goes with nothing else.
+
+    Raises:
+        DataError: The source cannot be read as a data set.
     """
     suffix = source.suffix.lower()
     if suffix == ".json" and not source.is_dir():

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge._base.errors import BudgetError, ClipError, DataError
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.data.datasets import DataSet, LabelledClip
+from avgn_edge.data.datasets.data_set import listed
 from avgn_edge.data.evaluation.row import Answer, Failure, Row, Setting, has_paper_encoders, row_of
-from avgn_edge.data.evaluation.when_and_where import Truth, judge
+from avgn_edge.data.evaluation.when_and_where import Truth, compare_with_truth
+from avgn_edge.media.clip import Clip
 from avgn_edge.runtime.front_end import open_for
 from avgn_edge.runtime.options import Options, Sampling
 from avgn_edge.runtime.recognizer import Recognizer
 from avgn_edge.runtime.result import Result
 
-if TYPE_CHECKING:
-    from avgn_edge.bundle.manifest import Manifest
-    from avgn_edge.media.clip import Clip
-
-
 MOST_FAILED = 0.1
-"""Of a set's clips. Beyond it, what is left says little about the set."""
-_WARM_UP = "1ms"
+"""Share of a set's clips: where more fail, the rest says little about the set."""
 
 
 def evaluate(
@@ -39,9 +35,18 @@ def evaluate(
 ) -> Row:
     """Classify every clip with the same options, and sum up.
 
-    Clips that cannot be read, or get no answer within the budget, are skipped and named in the row; more than a tenth
-    of them is a DataError, and so is a set none of whose labels the bundle knows. `truth` is by the clips' names;
-    `progress` is called after each clip, and `witness` with each answer.
+    Clips that cannot be read, or get no answer within the budget, are skipped and named in the row.
+
+    Args:
+        recognizer: The bundle on its device.
+        clips: The clips.
+        options: The budget and the like.
+        truth: When and where each clip's evidence is, by the clips' names, if that is known.
+        progress: Called after each clip.
+        witness: Called with each clip and its answer.
+
+    Raises:
+        DataError: More than a tenth of the clips have no answer, or the bundle knows none of the set's labels.
     """
     recognizer.strategy(options)
     known = {label: index for index, label in enumerate(recognizer.labels)}
@@ -65,14 +70,14 @@ def evaluate(
         device=recognizer.device.used,
         precision=recognizer.precision,
         task=manifest.task,
-        budget=asked_for(options),
+        budget=_named(options),
         paper_encoders=has_paper_encoders(manifest),
     )
     return row_of(setting, answers, failed)
 
 
-def asked_for(options: Options) -> str:
-    """Name what a row was asked for."""
+def _named(options: Options) -> str:
+    """Name the budget, the average and the risk of a row."""
     average, risk = options.average, options.exit_risk
     parts = [] if average is None else [f"average {average.asked}"]
     parts += [] if risk is None else [f"risk {risk:g}"]
@@ -86,9 +91,9 @@ def unknown_labels(data: DataSet, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def warm_up(recognizer: Recognizer, clips: Sequence[LabelledClip]) -> None:
-    """Open and run every graph once, so that the first clip's time is its own: a time budget does so beforehand."""
+    """Open and run every graph once, as a time budget does beforehand, so that the first clip's time is its own."""
     with contextlib.suppress(ClipError):
-        recognizer.classify(clips[0].path, _WARM_UP)
+        recognizer.classify(clips[0].path, "1ms")
 
 
 def _classify(recognizer: Recognizer, clip: LabelledClip, options: Options) -> Result:
@@ -99,9 +104,8 @@ def _classify(recognizer: Recognizer, clip: LabelledClip, options: Options) -> R
 
 
 def open_labelled(clip: LabelledClip, manifest: Manifest, sampling: Sampling = "cheap") -> Clip:
-    """Open a labelled clip, or the part of its file that is meant, as a bundle's front end wants it."""
-    given = manifest.preprocessing
-    return open_for(given, clip.path, sampling=sampling, start_s=clip.start_s, end_s=clip.end_s)
+    """Open a labelled clip, or its segment of a file, with the moments and frame sizes that a bundle takes."""
+    return open_for(manifest.preprocessing, clip.path, sampling=sampling, start_s=clip.start_s, end_s=clip.end_s)
 
 
 def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth: Truth | None) -> Answer:
@@ -113,7 +117,7 @@ def _answer(clip: LabelledClip, result: Result, known: Mapping[str, int], truth:
         glances=result.budget.glances,
         looks=result.budget.looks,
         total_ms=result.timing_ms.total,
-        judged=None if truth is None else judge(result, truth, clip.start_s or 0.0),
+        when_and_where=None if truth is None else compare_with_truth(result, truth, clip.start_s or 0.0),
     )
 
 
@@ -142,8 +146,3 @@ def _check_labels(clips: Sequence[LabelledClip], known: Mapping[str, int]) -> No
             f"the bundle knows none of the set's labels ({listed(found)}); it knows {listed(list(known))}",
             "evaluate a bundle that was trained for them, or correct the labels",
         )
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Write names as a list that stays on a line."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

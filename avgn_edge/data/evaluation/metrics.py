@@ -1,4 +1,4 @@
-"""How good answers are, from the probabilities of every class: top-k, mean average precision, calibration error.
+"""How good answers are, from the probabilities of every class: top-k accuracy, mAP, expected calibration error.
 
 Throughout, `probabilities` is float [n, C] and `truth` bool [n, C]: which classes each of n clips shows.
 """
@@ -6,16 +6,13 @@ Throughout, `probabilities` is float [n, C] and `truth` bool [n, C]: which class
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge._base.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
@@ -68,7 +65,10 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |accuracy - confidence| of each bin, weighted by its share."""
+        """The expected calibration error: |accuracy - confidence| of each bin, weighted by its share.
+
+        Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
+        """
         return float((np.abs(self.accuracy - self.confidence) * self.counts).sum() / self.counts.sum())
 
 
@@ -95,16 +95,8 @@ def reliability(probabilities: Floats, truth: Flags, task: str) -> Reliability:
     )
 
 
-def expected_calibration_error(probabilities: Floats, truth: Flags, task: str) -> float:
-    """How far confidence is from being right: Guo et al. (2017), "On calibration of modern neural networks", Eq. 3.
-
-    The bins, and what counts as confident, are `reliability`'s.
-    """
-    return reliability(probabilities, truth, task).error
-
-
 def chance(truth: Flags, task: str) -> float:
-    """What knowing nothing reaches: top-1 of a guess at random, or with several labels a clip mAP of equal scores."""
+    """The score of knowing nothing: top-1 of a guess at random, or with several labels a clip mAP of equal scores."""
     if task == "single-label":
         return float(truth.mean(axis=1).mean())
     present = truth.any(axis=0)
@@ -117,5 +109,4 @@ def sklearn_metrics() -> ModuleType:
         from sklearn import metrics  # noqa: PLC0415 - a second of imports
     except ImportError as error:
         raise MissingExtraError("evaluate", "scikit-learn", "evaluate") from error
-    module: ModuleType = metrics
-    return module
+    return cast("ModuleType", metrics)

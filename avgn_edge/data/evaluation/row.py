@@ -1,4 +1,4 @@
-"""One budget's row: what the answers to all clips come to, and the details that its sums leave out."""
+"""One budget's row of the table, summed up from the answers to all clips, and the details that a report shows."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from math import isclose
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.data.datasets import LabelledClip
 from avgn_edge.data.evaluation import metrics
 from avgn_edge.data.evaluation.when_and_where import WhenAndWhere
 from avgn_edge.runtime.exits import Exit
-
-if TYPE_CHECKING:
-    from avgn_edge.bundle.manifest import Manifest
 
 AUDIO_GFLOPS = 0.68
 """f_A over the 16 moments of a clip."""
@@ -51,7 +49,7 @@ def has_paper_encoders(manifest: Manifest) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a row needs of one clip's answer: a set's whole results would not fit in memory."""
+    """The part of one clip's result that a row needs: a set's whole results would not fit in memory."""
 
     truth: NDArray[np.bool_]
     """The classes the clip shows, bool [C]; none of them for labels that the bundle does not know."""
@@ -62,13 +60,13 @@ class Answer:
     glances: int
     looks: int
     total_ms: float
-    judged: WhenAndWhere | None
+    when_and_where: WhenAndWhere | None
     """None for a clip whose truth is not known."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A clip without an answer, and why: a line."""
+    """A clip that could not be used, and why in one line."""
 
     clip: str
     error: str
@@ -76,7 +74,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Setting:
-    """What was measured, and on what."""
+    """The bundle, device and budget that a row is of."""
 
     model: str
     device: str
@@ -119,7 +117,7 @@ class Row:
     p95_ms: float
     """From the start of a clip to its answer, decoding included (a segment's file is opened before)."""
     exits: dict[str, int]
-    """How many clips ended why."""
+    """The number of clips by why they ended."""
     when: float | None
     """Of `when_clips`: the most salient moment lies in a true episode."""
     when_clips: int
@@ -138,17 +136,17 @@ class Row:
 
 
 def row_of(setting: Setting, answers: Sequence[Answer], failed: Sequence[Failure] = ()) -> Row:
-    """Sum up one answer or more."""
+    """Sum up the answers, at least one."""
     probabilities = np.stack([answer.probabilities for answer in answers])
     truth = np.stack([answer.truth for answer in answers])
     precision = metrics.mean_average_precision(probabilities, truth)
     spent = [answer.spent_gflops for answer in answers]
     taken = [answer.total_ms for answer in answers]
     ends = Counter(answer.exit for answer in answers)
-    judged = [answer.judged for answer in answers if answer.judged is not None]
-    when = [one.when for one in judged if one.when is not None]
-    where = [one.where for one in judged if one.where is not None]
-    readable = [one.where_of_readable for one in judged if one.where_of_readable is not None]
+    compared = [answer.when_and_where for answer in answers if answer.when_and_where is not None]
+    when = [one.when for one in compared if one.when is not None]
+    where = [one.where for one in compared if one.where is not None]
+    readable = [one.where_of_readable for one in compared if one.where_of_readable is not None]
     return Row(
         model=setting.model,
         device=setting.device,
@@ -162,7 +160,7 @@ def row_of(setting: Setting, answers: Sequence[Answer], failed: Sequence[Failure
         top5=metrics.top_k_accuracy(probabilities, truth, 5),
         mean_average_precision=precision.value,
         average_precision_classes=precision.classes,
-        expected_calibration_error=metrics.expected_calibration_error(probabilities, truth, setting.task),
+        expected_calibration_error=metrics.reliability(probabilities, truth, setting.task).error,
         chance=metrics.chance(truth, setting.task),
         mean_gflops=_mean(spent),
         p95_gflops=_p95(spent),
@@ -208,7 +206,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Details:
-    """Of one row's answers."""
+    """Details of one row's answers, for the report."""
 
     labels: tuple[str, ...]
     confusion: NDArray[np.int64] | None
@@ -227,7 +225,7 @@ class Details:
 
 
 class Witness:
-    """Sees each answer of a row as it comes; `details` sums up."""
+    """Collects the answers of a row as they come; `details` sums them up."""
 
     def __init__(self, labels: Sequence[str], task: str) -> None:
         self._labels, self._task = tuple(labels), task
@@ -238,7 +236,7 @@ class Witness:
         self._seen.append((clip, answer))
 
     def details(self, mistakes: int) -> Details:
-        """Sum one answer or more up, with at most so many mistakes."""
+        """Sum up the answers, at least one, with the `mistakes` surest mistakes."""
         answers = [answer for _, answer in self._seen]
         probabilities = np.stack([answer.probabilities for answer in answers])
         truth = np.stack([answer.truth for answer in answers])

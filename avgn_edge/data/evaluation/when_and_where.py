@@ -31,7 +31,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of one clip."""
+    """The true episodes of one clip."""
 
     episodes: tuple[Episode, ...]
     box_step_s: float
@@ -66,7 +66,7 @@ class WhenAndWhere:
 
 
 def read_truth(folder: Path) -> Mapping[str, Truth] | None:
-    """The truth of a folder's clips by their names, or None where it has none."""
+    """Read a folder's `truth.json`, by the names of its clips; None where there is none, DataError for another file."""
     path = folder / "truth.json"
     if not path.is_file():
         return None
@@ -79,8 +79,8 @@ def read_truth(folder: Path) -> Mapping[str, Truth] | None:
         ) from error
 
 
-def judge(result: Result, truth: Truth, start_s: float = 0.0) -> WhenAndWhere:
-    """Hold one result against the truth of its file; `start_s` is where in the file the clip starts."""
+def compare_with_truth(result: Result, truth: Truth, start_s: float = 0.0) -> WhenAndWhere:
+    """Compare a result with the truth of its file; `start_s` is the second of the file at which the clip starts."""
     end_s = start_s + result.duration_s
     readable = any(episode.seen and episode.start_s < end_s and episode.end_s > start_s for episode in truth.episodes)
     first = next((moment for moment in result.moments if moment.rank == 0), None)

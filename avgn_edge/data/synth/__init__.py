@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from avgn_edge._base.errors import MissingExtraError
+
+if find_spec("PIL") is None:
+    raise MissingExtraError("synth", "pillow", "train")
+
 from avgn_edge.data.synth.clip_plan import ClipPlan, Variation, clip_rng, episode_at, plan_clip
 from avgn_edge.data.synth.dataset import Recipe, Summary, card_box, truth_of, write_dataset
 from avgn_edge.data.synth.render import encode_clip, render_audio, render_frame

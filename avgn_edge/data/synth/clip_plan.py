@@ -1,19 +1,16 @@
-"""Everything random about a clip, drawn before anything is rendered: the table of "Digits in the wild"."""
+"""The plan of a composed clip: everything random about it, drawn before anything is rendered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import cos, radians, sin
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from avgn_edge.data.synth.sources import Medium, Sources
-
+from avgn_edge.data.synth.sources import Medium, Sources
 
 T = TypeVar("T")
 Channel = Literal["both", "heard", "seen"]
@@ -248,9 +245,6 @@ def episode_at(plan: ClipPlan, time_s: float) -> Episode | None:
     return next((episode for episode in plan.episodes if episode.start <= time_s < episode.end), None)
 
 
-# ------------------------------------------------------------------ drawing the parts
-
-
 def uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     """Draw a number between two."""
     return float(rng.uniform(*bounds))
@@ -355,7 +349,7 @@ def words(
     tilt_db: float = 0.0,
     variation: Variation | None = None,
 ) -> tuple[Word, ...]:
-    """Say recordings of the class from the episode's start on, one every 0.6-0.9 s, the last with room to be heard."""
+    """Draw the words of an episode: recordings of its class, one every 0.6-0.9 s, the last with room to be heard."""
     said, at = [], start
     while at < end - 0.35:
         recording = pick(rng, recordings)

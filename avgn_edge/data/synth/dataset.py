@@ -6,28 +6,34 @@ import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from avgn_edge._base.atomic import write_text
 from avgn_edge._base.errors import DataError
 from avgn_edge._base.processes import map_in_processes
-from avgn_edge.data.synth.clip_plan import ClipPlan, Variation, card_centre, clip_rng, plan_clip
+from avgn_edge.data.synth.clip_plan import (
+    Card,
+    ClipPlan,
+    Decoy,
+    Episode,
+    Variation,
+    card_centre,
+    clip_rng,
+    plan_clip,
+)
 from avgn_edge.data.synth.render import encode_clip
 from avgn_edge.data.synth.sources import Part, Sources
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from avgn_edge.data.synth.clip_plan import Card, ClipPlan, Decoy, Episode
-
-
 BOX_STEP = 0.25
+"""Seconds between the boxes of an episode in `truth.json`."""
+LABEL_STREAM = 2**32  # apart from every clip's own stream
 
 
 def card_box(card: Card, start: float, end: float, time_s: float) -> list[float]:
@@ -70,9 +76,6 @@ def _when_and_where(episode: Episode | Decoy) -> dict[str, Any]:
         "end": round(episode.end, 4),
         "boxes": [card_box(episode.card, episode.start, episode.end, float(time_s)) for time_s in times],
     }
-
-
-LABEL_STREAM = 2**32  # apart from every clip's own stream
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,6 @@ class Recipe:
             return plan_clip(rng, self.val, label)
         return plan_clip(rng, self.train, label, self.variation)
 
-    def sources(self, index: int) -> Sources:
-        """Return the media that a clip is made of."""
-        return self.val if self.part(index) == "val" else self.train
-
 
 def write_dataset(
     directory: str | Path,
@@ -137,7 +136,20 @@ def write_dataset(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Compose a set; `progress` is told after each clip how many of how many are written."""
+    """Compose a set.
+
+    Args:
+        directory: Where to write `clips/`, `labels.csv` and `truth.json`.
+        clips: How many clips.
+        seed: The same seed gives the same set.
+        sources: The media to compose of; our own where None.
+        val_fraction: The share of clips in the split "val".
+        workers: Processes.
+        progress: Called after each clip with how many of how many are written.
+
+    Raises:
+        DataError: A number is out of range, a source cannot be read, or the directory cannot be written.
+    """
     if clips < 1:
         raise DataError("synth", f"{clips} clips make no set", "ask for one or more")
     if seed < 0:
@@ -155,7 +167,8 @@ def write_dataset(
     truths: dict[str, Any] = {}
     channels: Counter[str] = Counter()
     seconds = 0.0
-    for done, plan in enumerate(_write_clips(recipe, root, clips, workers), start=1):
+    plans = map_in_processes(partial(_write_clip, recipe, root), range(clips), workers)
+    for done, plan in enumerate(plans, start=1):
         name, part = clip_name(done - 1), recipe.part(done - 1)
         rows.append((name, plan.label, part))
         truths[name] = {**truth_of(plan), "split": part}
@@ -185,11 +198,7 @@ def clip_name(index: int) -> str:
     return f"clips/{index:06d}.mp4"
 
 
-def _write_clips(recipe: Recipe, root: Path, clips: int, workers: int) -> Iterator[ClipPlan]:
-    yield from map_in_processes(partial(_write_clip, recipe, root), range(clips), workers)
-
-
 def _write_clip(recipe: Recipe, root: Path, index: int) -> ClipPlan:
     plan = recipe.plan(index)
-    encode_clip(plan, recipe.sources(index), root / clip_name(index))
+    encode_clip(plan, root / clip_name(index))
     return plan

@@ -1,38 +1,19 @@
-"""Media of our own for `synth` without folders: glyphs, scribbles, textures, tones and noises, all from their names."""
+"""Media for `synth` without folders: glyphs, scribbles, textures, tones and noises, each drawn from its name."""
 
 from __future__ import annotations
 
 import zlib
-from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from avgn_edge._base.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.float32]
-    Strokes = list[npt.NDArray[np.float64]]
-
-
-@cache
-def pillow() -> ModuleType:
-    """Return `PIL.Image`, or say which extra brings it."""
-    try:
-        from PIL import Image  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("synth", "pillow", "train") from error
-    return Image
-
+Array = npt.NDArray[np.float32]
+Strokes = list[npt.NDArray[np.float64]]
 
 GLYPH_SIZE = 28
 TEXTURE_SIZE = (640, 480)
 SOUND_RATE = 16_000
-NOISE_RATE = 16_000
 NOISE_SECONDS = 5
 
 
@@ -92,8 +73,7 @@ def draw_glyph(label: str, name: str) -> Array:
     """Draw one hand's version of a class: float32 [28, 28], 0 paper, 1 ink."""
     rng = seeded(name)
     turn = rng.uniform(-0.15, 0.15)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    matrix = matrix @ np.array([[1.0, rng.uniform(-0.25, 0.25)], [0.0, 1.0]]) * rng.uniform(0.72, 0.9, 2)
+    matrix = _rotation(turn) @ np.array([[1.0, rng.uniform(-0.25, 0.25)], [0.0, 1.0]]) * rng.uniform(0.72, 0.9, 2)
     shift = 0.5 + rng.uniform(-0.03, 0.03, 2)
     strokes = _digit(int(label)) if label in tuple("0123456789") else _made_up(label)
     wobbled = [stroke + rng.normal(0, 0.012, stroke.shape) for stroke in strokes]
@@ -109,10 +89,13 @@ def draw_scribble(seed: int) -> Array:
 
 
 def _turned(rng: np.random.Generator, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    turn = rng.uniform(0, 2 * np.pi)
-    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    turned: npt.NDArray[np.float64] = 0.5 + (points - 0.5) @ matrix
+    """Turn points about the middle of the card by a drawn angle."""
+    turned: npt.NDArray[np.float64] = 0.5 + (points - 0.5) @ _rotation(rng.uniform(0, 2 * np.pi))
     return turned
+
+
+def _rotation(turn: float) -> npt.NDArray[np.float64]:
+    return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
 
 
 def _zigzag(rng: np.random.Generator) -> Strokes:
@@ -150,7 +133,7 @@ def _scraps(rng: np.random.Generator) -> Strokes:
 
 
 def _tangle(rng: np.random.Generator) -> Strokes:
-    """Draw one line from corner to corner of nothing."""
+    """Draw one line through points all over the card."""
     return [rng.uniform(0.05, 0.95, (int(rng.integers(7, 13)), 2))]
 
 
@@ -161,11 +144,10 @@ def draw_texture(name: str) -> npt.NDArray[np.uint8]:
     """Draw a made-up photograph: uint8 [480, 640, 3], RGB."""
     rng = seeded(name)
     width, height = TEXTURE_SIZE
-    image = pillow()
     picture = np.zeros((height, width, 3), dtype=np.float32)
     for cells, share in ((2, 0.5), (9, 0.3), (40, 0.2)):
         coarse = rng.integers(0, 256, (cells, cells + 1, 3), dtype=np.uint8)
-        picture += share * np.asarray(image.fromarray(coarse).resize(TEXTURE_SIZE, image.Resampling.BICUBIC))
+        picture += share * np.asarray(Image.fromarray(coarse).resize(TEXTURE_SIZE, Image.Resampling.BICUBIC))
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     for _ in range(int(rng.integers(4, 14))):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
@@ -207,12 +189,12 @@ def play_word(index: int, voice: int, name: str) -> Array:
 def play_noise(name: str) -> Array:
     """Play five seconds of a made-up place: coloured noise, hum and knocks, float32 [n] at 16 kHz."""
     rng = seeded(name)
-    count = NOISE_RATE * NOISE_SECONDS
-    frequency = np.maximum(np.fft.rfftfreq(count, 1 / NOISE_RATE), 20.0)
+    count = SOUND_RATE * NOISE_SECONDS
+    frequency = np.maximum(np.fft.rfftfreq(count, 1 / SOUND_RATE), 20.0)
     spectrum = rng.normal(size=frequency.size) + 1j * rng.normal(size=frequency.size)
     sound = np.fft.irfft(spectrum * frequency ** -rng.uniform(0.0, 1.2), count)
     sound /= np.sqrt((sound**2).mean())
-    seconds = np.arange(count) / NOISE_RATE
+    seconds = np.arange(count) / SOUND_RATE
     if rng.random() < 0.5:
         hum = rng.uniform(45, 400)
         sound += rng.uniform(0.3, 2) * np.sin(2 * np.pi * hum * seconds) * (1 + 0.3 * np.sin(2 * np.pi * 2 * seconds))

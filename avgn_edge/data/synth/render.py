@@ -2,57 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, cos, floor, radians, sin
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
 
 from avgn_edge._base.atomic import whole
 from avgn_edge.data.synth import own
-from avgn_edge.data.synth.clip_plan import FPS, HEIGHT, WIDTH, Card, ClipPlan, card_centre
-from avgn_edge.data.synth.own import pillow
-from avgn_edge.data.synth.sources import resample
+from avgn_edge.data.synth.clip_plan import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Card,
+    ClipPlan,
+    Decoy,
+    Episode,
+    Point,
+    Scene,
+    Word,
+    card_centre,
+)
+from avgn_edge.data.synth.sources import environment_sound, ink_of, photograph, resample, spoken_word
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from avgn_edge.data.synth.clip_plan import Decoy, Episode, Point, Scene, Word
-    from avgn_edge.data.synth.sources import Sources
-
-    Array = npt.NDArray[np.float32]
-    Frame = npt.NDArray[np.uint8]
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from avgn_edge.data.synth.clip_plan import ClipPlan
-
+Array = npt.NDArray[np.float32]
+Frame = npt.NDArray[np.uint8]
 
 FADE_S = 0.02
 LOUDEST_PEAK = 0.98
+SAMPLE_RATE = 44_100
+AUDIO_BITS = 96_000
 
 
-# ------------------------------------------------------------------ frames
-
-
-def render_frame(plan: ClipPlan, sources: Sources, time_s: float) -> Frame:
+def render_frame(plan: ClipPlan, time_s: float) -> Frame:
     """Render one moment alone: uint8 [360, 640, 3], RGB."""
     scene = next((scene for scene in plan.scenes if time_s < scene.end), plan.scenes[-1])
     levels = np.clip((np.arange(256) - 128) * plan.contrast + 128 + plan.brightness, 0, 255).astype(np.uint8)
-    frame = _photograph(scene, sources, time_s, levels)
+    frame = _photograph(scene, time_s, levels)
     shown: tuple[Decoy | Episode, ...] = (*plan.decoys, *plan.episodes)  # evidence lies on top
     for episode in shown:
         if episode.start <= time_s < episode.end:
             centre = card_centre(episode.card, episode.start, episode.end, time_s)
-            _paste(frame, episode.card, _texture(episode.card, sources), centre, levels)
+            _paste(frame, episode.card, _texture(episode.card), centre, levels)
     return frame
 
 
-def _photograph(scene: Scene, sources: Sources, time_s: float, levels: Frame) -> Frame:
-    photo = sources.photo(scene.photograph)
+def _photograph(scene: Scene, time_s: float, levels: Frame) -> Frame:
+    photo = photograph(scene.photograph)
     share = (time_s - scene.start) / (scene.end - scene.start)
     zoom = scene.first.zoom + share * (scene.last.zoom - scene.first.zoom)
     width = min(photo.width, photo.height * WIDTH / HEIGHT) / zoom
@@ -60,33 +62,31 @@ def _photograph(scene: Scene, sources: Sources, time_s: float, levels: Frame) ->
     left = (photo.width - width) * (scene.first.x + share * (scene.last.x - scene.first.x))
     top = (photo.height - height) * (scene.first.y + share * (scene.last.y - scene.first.y))
     box = (max(left, 0), max(top, 0), min(left + width, photo.width), min(top + height, photo.height))
-    shown = photo.resize((WIDTH, HEIGHT), pillow().Resampling.BILINEAR, box=box)
+    shown = photo.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
     return np.array(shown.point(levels.tolist() * 3))
 
 
-def _texture(card: Card, sources: Sources) -> Array:
+def _texture(card: Card) -> Array:
     """Return what a card holds: float32 [size, size], 0 paper, 1 ink."""
     if card.holds is not None:
-        return _drawn(card, sources.ink(card.holds).tobytes(), sources.ink(card.holds).shape)
-    if card.scribble is not None:
+        ink = ink_of(card.holds)
+    elif card.scribble is not None:
         ink = own.draw_scribble(card.scribble)
-        return _drawn(card, ink.tobytes(), ink.shape)
-    return np.zeros((2, 2), dtype=np.float32)
+    else:
+        return np.zeros((2, 2), dtype=np.float32)
+    return _drawn(card, ink.tobytes(), ink.shape)
 
 
 @lru_cache(maxsize=64)
 def _drawn(card: Card, ink: bytes, shape: tuple[int, int]) -> Array:
-    from PIL import ImageFilter  # noqa: PLC0415
-
-    image = pillow()
     size = ceil(card.size)
     warp = card.warp
-    picture = image.fromarray((np.frombuffer(ink, dtype=np.float32).reshape(shape) * 255).astype(np.uint8))
+    picture = Image.fromarray((np.frombuffer(ink, dtype=np.float32).reshape(shape) * 255).astype(np.uint8))
     per_pixel = max(shape) / (size * card.fill * warp.scale)  # pixels of the object for one of the card
     x, y = (shape[1] / 2 - warp.x * shape[1], shape[0] / 2 - warp.y * shape[0])
     shear = per_pixel * warp.shear
     where = (per_pixel, shear, x - (per_pixel + shear) * size / 2, 0, per_pixel, y - per_pixel * size / 2)
-    picture = picture.transform((size, size), image.Transform.AFFINE, where, image.Resampling.BICUBIC)
+    picture = picture.transform((size, size), Image.Transform.AFFINE, where, Image.Resampling.BICUBIC)
     if warp.thickness:
         picture = picture.filter(ImageFilter.MaxFilter(3) if warp.thickness > 0 else ImageFilter.MinFilter(3))
     if card.blur:
@@ -130,21 +130,18 @@ def _sample(texture: Array, x: Array, y: Array) -> Array:
     return read
 
 
-# ------------------------------------------------------------------ sound
-
-
-def render_audio(plan: ClipPlan, sources: Sources, sample_rate: int = 44_100) -> Array:
+def render_audio(plan: ClipPlan, sample_rate: int = SAMPLE_RATE) -> Array:
     """Render the sound of a clip: float32 [n], mono, at any rate."""
     count = round(plan.duration * sample_rate)
     mix = np.zeros(count, dtype=np.float32)
     speech = 10 ** (plan.speech_db / 20)
-    _lay_beds(mix, plan, sources, sample_rate, speech * 10 ** (-plan.noise_below_speech_db / 20))
+    _lay_beds(mix, plan, sample_rate, speech * 10 ** (-plan.noise_below_speech_db / 20))
     for decoy in plan.decoys:
-        _lay_decoy(mix, decoy, sources, sample_rate, speech)
+        _lay_decoy(mix, decoy, sample_rate, speech)
     for episode in plan.episodes:
         end = min(count, round(episode.end * sample_rate))
         for word in episode.words:
-            _lay_word(mix[:end], word, sources, sample_rate, speech)
+            _lay_word(mix[:end], word, sample_rate, speech)
     peak = float(np.abs(mix).max(initial=0.0))
     if peak > LOUDEST_PEAK:
         mix *= np.float32(LOUDEST_PEAK / peak)
@@ -177,9 +174,9 @@ def _faded(samples: Array, rate: int) -> Array:
     return faded
 
 
-def _lay_beds(mix: Array, plan: ClipPlan, sources: Sources, rate: int, level: float) -> None:
+def _lay_beds(mix: Array, plan: ClipPlan, rate: int, level: float) -> None:
     for bed in plan.beds:
-        recording = sources.place(bed.recording, rate)
+        recording = environment_sound(bed.recording, rate)
         first, last = round(bed.start * rate), min(len(mix), round(bed.end * rate))
         shift = int(bed.offset * len(recording))
         rounds = -(-(last - first + shift) // len(recording))
@@ -187,8 +184,8 @@ def _lay_beds(mix: Array, plan: ClipPlan, sources: Sources, rate: int, level: fl
         mix[first:last] += np.float32(level / _level(recording)) * _faded(under, rate)
 
 
-def _lay_decoy(mix: Array, decoy: Decoy, sources: Sources, rate: int, speech: float) -> None:
-    recording = sources.place(decoy.sound.recording, rate)
+def _lay_decoy(mix: Array, decoy: Decoy, rate: int, speech: float) -> None:
+    recording = environment_sound(decoy.sound.recording, rate)
     first, last = round(decoy.start * rate), min(len(mix), round(decoy.end * rate))
     begin = int(np.abs(recording).argmax()) - int(decoy.sound.loudest_at * (last - first))
     part = np.take(recording, np.arange(begin, begin + last - first), mode="wrap")
@@ -196,17 +193,13 @@ def _lay_decoy(mix: Array, decoy: Decoy, sources: Sources, rate: int, speech: fl
     mix[first:last] += np.float32(gain) * _faded(part, rate)
 
 
-def _lay_word(mix: Array, word: Word, sources: Sources, rate: int, speech: float) -> None:
-    samples, own_rate = sources.sound(word.recording)
+def _lay_word(mix: Array, word: Word, rate: int, speech: float) -> None:
+    samples, own_rate = spoken_word(word.recording)
     spoken = resample(samples, own_rate, rate, word.speed, word.tilt_db)
     first = round(word.at * rate)
     spoken = spoken[: max(0, len(mix) - first)]
     gain = speech * 10 ** (word.gain_db / 20) / _spoken_level(spoken, rate)
     mix[first : first + len(spoken)] += np.float32(gain) * _faded(spoken, rate)
-
-
-SAMPLE_RATE = 44_100
-AUDIO_BITS = 96_000
 
 
 @dataclass(frozen=True)
@@ -220,22 +213,16 @@ class Encoding:
     preset: str = "veryfast"
 
 
-def encode_clip(plan: ClipPlan, sources: Sources, path: Path) -> None:
+def encode_clip(plan: ClipPlan, path: Path) -> None:
     """Render and write a clip; the file appears whole under its name, or not at all."""
     frames = (
-        av.VideoFrame.from_ndarray(render_frame(plan, sources, index / FPS), format="rgb24")
-        for index in range(plan.frames)
+        av.VideoFrame.from_ndarray(render_frame(plan, index / FPS), format="rgb24") for index in range(plan.frames)
     )
-    samples = _channels(render_audio(plan, sources, SAMPLE_RATE), plan.stereo_balance)
+    samples = _channels(render_audio(plan), plan.stereo_balance)
     write_clip(path, frames, samples, Encoding(FPS, plan.crf, plan.key_interval, SAMPLE_RATE))
 
 
-def write_clip(
-    path: Path,
-    frames: Iterable[av.VideoFrame],
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    encoding: Encoding,
-) -> None:
+def write_clip(path: Path, frames: Iterable[av.VideoFrame], samples: Array, encoding: Encoding) -> None:
     """Write frames of 640 × 360 and sound (float32 [channels, n], one or two); whole under its name, or not at all.
 
     The frames may be one object again and again: their times are set here.
@@ -244,12 +231,7 @@ def write_clip(
         _write(unfinished, frames, samples, encoding)
 
 
-def _write(
-    path: Path,
-    frames: Iterable[av.VideoFrame],
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    encoding: Encoding,
-) -> None:
+def _write(path: Path, frames: Iterable[av.VideoFrame], samples: Array, encoding: Encoding) -> None:
     layout = "stereo" if len(samples) == 2 else "mono"
     fps, rate = encoding.fps, encoding.sample_rate
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
@@ -283,12 +265,9 @@ def _write(
         container.mux(sound.encode(None))
 
 
-def _channels(
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]], balance: float | None
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return [channels, n]; of two channels the mean is what one channel would be."""
+def _channels(samples: Array, balance: float | None) -> Array:
+    """Return one channel, or two whose mean it is: float32 [channels, n]."""
     if balance is None:
         return samples[None]
     gains = np.array([[1 - balance], [1 + balance]], dtype=np.float32)
-    two: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = samples[None] * gains
-    return np.clip(two, -1, 1)
+    return np.asarray(np.clip(samples[None] * gains, -1, 1))

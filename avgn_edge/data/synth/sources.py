@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
+import soundfile
+from PIL import Image
 
 from avgn_edge._base.errors import DataError
 from avgn_edge.data.synth import own
-from avgn_edge.data.synth.own import pillow
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import numpy.typing as npt
-    from PIL.Image import Image
-
-    Array = npt.NDArray[np.float32]
-
-
+Array = npt.NDArray[np.float32]
 BLOCK = 160  # lengths are padded to a multiple of this, so that spectra of common rates have small factors
 
 
-def resample(
-    samples: npt.NDArray[np.float32], rate: int, new_rate: int, speed: float = 1.0, tilt_db: float = 0.0
-) -> npt.NDArray[np.float32]:
+def resample(samples: Array, rate: int, new_rate: int, speed: float = 1.0, tilt_db: float = 0.0) -> Array:
     """Return float32 [n] at another rate, played `speed` times as fast, with `tilt_db` an octave around 1 kHz."""
     if rate == new_rate and speed == 1.0 and tilt_db == 0.0:
         return samples
@@ -151,25 +144,6 @@ class Sources:
             environment=tuple(item for group in _by_group(self.environment) for item in _part(group, part)),
         )
 
-    def ink(self, medium: Medium) -> Array:
-        """Return an object as ink: float32 [h, w], 0 paper, 1 ink."""
-        return _ink(medium)
-
-    def photo(self, medium: Medium) -> Image:
-        """Return a background as an RGB picture."""
-        return _photo(medium)
-
-    def sound(self, medium: Medium) -> tuple[Array, int]:
-        """Return a recording as it was made: float32 [n] mono, and its rate."""
-        return _word(medium) if medium.kind == "sound" else _read_sound(medium)
-
-    def place(self, medium: Medium, rate: int) -> Array:
-        """Return an environment recording at a rate: float32 [n] mono."""
-        return _place(medium, rate)
-
-
-# ------------------------------------------------------------------ lists
-
 
 def _by_group(media: Iterable[Medium]) -> list[list[Medium]]:
     groups: dict[str, list[Medium]] = defaultdict(list)
@@ -246,13 +220,9 @@ def _own_noises() -> tuple[Medium, ...]:
     )
 
 
-# ------------------------------------------------------------------ reading
-
-
-def _open_picture(path: Path) -> Image:
-    image = pillow()
+def _open_picture(path: Path) -> Image.Image:
     try:
-        picture: Image = image.open(path)
+        picture = Image.open(path)
         picture.draft("RGB", (PHOTO_SIDE, PHOTO_SIDE))
         picture.load()
     except (OSError, SyntaxError, ValueError) as error:
@@ -261,13 +231,14 @@ def _open_picture(path: Path) -> Image:
 
 
 @lru_cache(maxsize=8192)
-def _ink(medium: Medium) -> Array:
+def ink_of(medium: Medium) -> Array:
+    """Return an object as ink: float32 [h, w], 0 paper, 1 ink."""
     if medium.path is None:
         return own.draw_glyph(medium.group, medium.name)
     picture = _open_picture(medium.path)
     if "A" in picture.getbands() or "transparency" in picture.info:
         cut_out = picture.convert("RGBA")
-        picture = pillow().new("RGBA", cut_out.size, "white")
+        picture = Image.new("RGBA", cut_out.size, "white")
         picture.alpha_composite(cut_out)
     grey = picture.convert("L")
     grey.thumbnail((OBJECT_SIDE, OBJECT_SIDE))
@@ -277,27 +248,24 @@ def _ink(medium: Medium) -> Array:
 
 
 @lru_cache(maxsize=96)
-def _photo(medium: Medium) -> Image:
-    image = pillow()
+def photograph(medium: Medium) -> Image.Image:
+    """Return a background as an RGB picture."""
     if medium.path is None:
-        texture: Image = image.fromarray(own.draw_texture(medium.name))
-        return texture
+        return Image.fromarray(own.draw_texture(medium.name))
     picture = _open_picture(medium.path).convert("RGB")
     if min(picture.size) > PHOTO_SIDE * 9 // 16:
         scale = PHOTO_SIDE * 9 / 16 / min(picture.size)
         size = (round(picture.width * scale), round(picture.height * scale))
-        picture = picture.resize(size, image.Resampling.BILINEAR)
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
     return picture
 
 
 def _read_sound(medium: Medium) -> tuple[Array, int]:
     if medium.path is None:
         if medium.kind == "environment":
-            return own.play_noise(medium.name), own.NOISE_RATE
+            return own.play_noise(medium.name), own.SOUND_RATE
         index, voice = medium.name.split("/")[2:4]
         return own.play_word(int(index), int(voice), medium.name), own.SOUND_RATE
-    import soundfile  # noqa: PLC0415
-
     try:
         samples, rate = soundfile.read(medium.path, dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:
@@ -307,10 +275,14 @@ def _read_sound(medium: Medium) -> tuple[Array, int]:
     return samples.mean(axis=1), int(rate)
 
 
-_word = lru_cache(maxsize=4096)(_read_sound)
+@lru_cache(maxsize=4096)
+def spoken_word(medium: Medium) -> tuple[Array, int]:
+    """Return the recording of a word as it was made: float32 [n] mono, and its rate."""
+    return _read_sound(medium)
 
 
 @lru_cache(maxsize=128)
-def _place(medium: Medium, rate: int) -> Array:
+def environment_sound(medium: Medium, rate: int) -> Array:
+    """Return a recording of the environment at a rate: float32 [n] mono."""
     samples, own_rate = _read_sound(medium)
     return resample(samples, own_rate, rate)

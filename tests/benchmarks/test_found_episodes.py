@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from highlight_makers import made_highlights
 
-from avgn_edge.data.evaluation.segments_found import compare
+from benchmarks.highlights import compare
 
 
 def test_two_segments_in_one_episode_find_it_once_and_the_second_is_wrong():

@@ -1,7 +1,4 @@
-"""How good highlights are: on long videos with true episodes, and on TVSum.
-
-TVSum: Song et al., CVPR 2015, top-5 mAP, zero-shot, as AVGN's Table 2.
-"""
+"""How good highlights are on TVSum: top-5 mAP, zero-shot, as in AVGN's Table 2 (Song et al., CVPR 2015)."""
 
 from __future__ import annotations
 
@@ -10,65 +7,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avgn_edge._base.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from avgn_edge.runtime.highlights.result import Highlights, Segment
-
-
-Span = tuple[float, float]
-"""Start and end, seconds."""
-
-
-@dataclass(frozen=True)
-class FoundEpisodes:
-    """Of one video's highlights."""
-
-    episodes: int
-    found: int
-    """Episodes in which a segment has its peak; two segments in one episode find it once."""
-    segments: int
-    labelled: int
-    """Found episodes whose first segment, by rank, has their class."""
-    overlap: float
-    """Mean intersection over union of found episodes with that segment; 0 where none was found."""
-
-    @property
-    def recall(self) -> float:
-        """Share of the episodes that were found."""
-        return self.found / self.episodes if self.episodes else 0.0
-
-    @property
-    def precision(self) -> float:
-        """Share of the segments that found an episode nobody had found; 0 without segments."""
-        return self.found / self.segments if self.segments else 0.0
-
-
-def compare(segments: Sequence[Segment], episodes: Sequence[Span], classes: Sequence[str | None]) -> FoundEpisodes:
-    """Hold segments, the best first, against true episodes and their classes."""
-    overlaps: dict[int, float] = {}
-    labelled = 0
-    for segment in segments:
-        for index, (start_s, end_s) in enumerate(episodes):
-            if start_s <= segment.peak_s < end_s and index not in overlaps:
-                overlaps[index] = _overlap((segment.start_s, segment.end_s), (start_s, end_s))
-                labelled += segment.label == classes[index]
-    mean = sum(overlaps.values()) / len(overlaps) if overlaps else 0.0
-    return FoundEpisodes(len(episodes), len(overlaps), len(segments), labelled, mean)
-
-
-def _overlap(one: Span, other: Span) -> float:
-    """Intersection over union."""
-    shared = max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
-    union = (one[1] - one[0]) + (other[1] - other[0]) - shared
-    return shared / union if union > 0 else 0.0
-
+from avgn_edge.media.container import MEDIA
+from avgn_edge.runtime.highlights.result import Highlights
 
 SHOT_S: Final = 2.0
 TOP: Final = 5
@@ -77,7 +23,7 @@ _AS_PUBLISHED: Final = "give ydata-tvsum50-anno.tsv as it was published"
 
 @dataclass(frozen=True)
 class Annotation:
-    """Of one video."""
+    """What the annotators thought of one video."""
 
     video: str
     category: str
@@ -85,7 +31,7 @@ class Annotation:
     """1…5, [annotators, frames]."""
 
     def shots(self, duration_s: float) -> NDArray[np.float64]:
-        """Return the scores of the shots of a video that lasts so long, [annotators, shots]: of their middle frames."""
+        """Return the scores of the video's shots of two seconds, [annotators, shots]: those of their middle frames."""
         frames = self.frame_scores.shape[1]
         count = max(1, round(duration_s / SHOT_S))
         middle = ((np.arange(count) + 0.5) * SHOT_S / duration_s * frames).astype(int)
@@ -94,13 +40,13 @@ class Annotation:
 
 @dataclass(frozen=True)
 class TvSumRow:
-    """How well videos' scores name what annotators liked."""
+    """How well the scores of highlights agree with the annotators."""
 
     videos: int
     top5_map: float
     by_category: Mapping[str, float]
     missing: tuple[str, ...]
-    """Videos that have annotations and no file."""
+    """Annotated videos without a file."""
 
 
 def read_annotations(path: Path) -> dict[str, Annotation]:
@@ -126,10 +72,10 @@ def read_annotations(path: Path) -> dict[str, Annotation]:
     return {video: Annotation(video, categories[video], np.array(scores)) for video, scores in rows.items()}
 
 
-def shot_scores(told: Highlights) -> NDArray[np.float64]:
-    """Return the score of each shot of two seconds, [shots]: the mean of its moments', or what lies between them."""
-    times, scores = told.timeline.time_s, told.timeline.score.astype(np.float64)
-    count = max(1, round(told.duration_s / SHOT_S))
+def shot_scores(highlights: Highlights) -> NDArray[np.float64]:
+    """Return the score of each shot of two seconds, [shots]: the mean of its moments, or interpolated between them."""
+    times, scores = highlights.timeline.time_s, highlights.timeline.score.astype(np.float64)
+    count = max(1, round(highlights.duration_s / SHOT_S))
     shots = np.minimum((times / SHOT_S).astype(int), count - 1)
     sums, moments = np.bincount(shots, scores, count), np.bincount(shots, minlength=count)
     between = np.interp((np.arange(count) + 0.5) * SHOT_S, times, scores)
@@ -137,8 +83,12 @@ def shot_scores(told: Highlights) -> NDArray[np.float64]:
 
 
 def top_precision(predicted: NDArray[np.float64], annotated: NDArray[np.float64], top: int = TOP) -> float:
-    """Return the average precision of the `top` shots by `predicted`, [shots], for one annotator's scores, [shots]."""
-    highlights = annotated > _lower_median(annotated)
+    """Return the average precision of the `top` shots by `predicted`, [shots], for one annotator's scores, [shots].
+
+    Right are the shots above the median; of an even number of shots that is the lower one of the two in the middle, as
+    PyTorch has it, by which the published figures were made.
+    """
+    highlights = annotated > np.quantile(annotated, 0.5, method="lower")
     hits = highlights[np.argsort(-predicted, kind="stable")[:top]]
     if not hits.any():
         return 0.0
@@ -153,23 +103,30 @@ def evaluate_tvsum(
     highlights_of: Callable[[Path], Highlights],
     progress: Callable[[int], None] | None = None,
 ) -> TvSumRow:
-    """Find highlights in each annotated video that has a file, and hold their scores against the annotators'.
+    """Find highlights in each annotated video that has a file, and compare their scores with the annotators'.
 
-    DataError where no annotated video has a file, or not all have as many annotators.
+    Args:
+        annotations: The annotations, by their videos' ids.
+        videos: The files, by the same ids.
+        highlights_of: Finds the highlights of a file.
+        progress: Called with the number of videos done, after each.
+
+    Raises:
+        DataError: No annotated video has a file, or not all have as many annotators.
     """
     present = [annotation for name, annotation in annotations.items() if name in videos]
     if not present:
         raise DataError("TVSum", "no annotated video has a file", "name the folder of videos called by their ids")
     if len({len(annotation.frame_scores) for annotation in present}) > 1:
         raise DataError("TVSum", "not all videos have as many annotators", _AS_PUBLISHED)
-    found: list[Sequence[float]] = []
+    precisions: list[Sequence[float]] = []
     for done, annotation in enumerate(present, start=1):
-        told = highlights_of(videos[annotation.video])
-        predicted = shot_scores(told)
-        found.append([top_precision(predicted, scores) for scores in annotation.shots(told.duration_s)])
+        highlights = highlights_of(videos[annotation.video])
+        predicted = shot_scores(highlights)
+        precisions.append([top_precision(predicted, scores) for scores in annotation.shots(highlights.duration_s)])
         if progress is not None:
             progress(done)
-    values = np.array(found)  # [videos, annotators]
+    values = np.array(precisions)  # [videos, annotators]
     categories = np.array([annotation.category for annotation in present])
     return TvSumRow(
         len(present),
@@ -180,14 +137,7 @@ def evaluate_tvsum(
 
 
 def videos_in(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by what they are called without their suffixes."""
-    from avgn_edge.media.container import MEDIA  # noqa: PLC0415
-
+    """Return the media files of a folder, by their names without suffix."""
     if not folder.is_dir():
         raise DataError(str(folder), "it is not a folder", "name the folder of TVSum's videos")
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in MEDIA}
-
-
-def _lower_median(values: NDArray[np.float64]) -> float:
-    """Of an even number the lower of the two in the middle, as PyTorch's median, by which the figures were made."""
-    return float(np.sort(values)[(len(values) - 1) // 2])

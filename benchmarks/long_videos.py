@@ -87,10 +87,10 @@ def plan_long(rng: np.random.Generator, sources: Sources, settings: LongSettings
     )
 
 
-def encode_long(plan: ClipPlan, sources: Sources, path: Path) -> None:
+def encode_long(plan: ClipPlan, path: Path) -> None:
     """Render and write a long video, 640 × 360 at 10 frames a second; whole, or not at all."""
     encoding = Encoding(FPS, plan.crf, plan.key_interval, SAMPLE_RATE, PRESET)
-    write_clip(path, _frames(plan, sources), render_audio(plan, sources, SAMPLE_RATE)[None], encoding)
+    write_clip(path, _frames(plan), render_audio(plan, SAMPLE_RATE)[None], encoding)
 
 
 def long_truth(plan: ClipPlan) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def long_truth(plan: ClipPlan) -> dict[str, Any]:
     }
 
 
-def _frames(plan: ClipPlan, sources: Sources) -> Iterator[av.VideoFrame]:
+def _frames(plan: ClipPlan) -> Iterator[av.VideoFrame]:
     """Give the frames; what stands still is rendered and converted once."""
     shown: tuple[Decoy | Episode, ...] = (*plan.decoys, *plan.episodes)
     still: tuple[Scene, av.VideoFrame] | None = None
@@ -122,7 +122,7 @@ def _frames(plan: ClipPlan, sources: Sources) -> Iterator[av.VideoFrame]:
         scene = next((scene for scene in plan.scenes if time_s < scene.end), plan.scenes[-1])
         moving = any(episode.start <= time_s < episode.end for episode in shown)
         if moving or still is None or still[0] is not scene:
-            frame = av.VideoFrame.from_ndarray(render_frame(plan, sources, time_s), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(render_frame(plan, time_s), format="rgb24")
             frame = frame.reformat(format="yuv420p")
             if not moving:
                 still = (scene, frame)
