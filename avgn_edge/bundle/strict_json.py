@@ -1,0 +1,415 @@
+"""Strict reading of untrusted JSON into frozen dataclasses, as the annotations of their fields say.
+
+    @dataclass(frozen=True)
+    class Point:
+        name: Annotated[str, Length(1, 100), one_line]
+        share: Annotated[float, Within(0.0, 1.0)]
+        sizes: Annotated[tuple[int, ...], Length(1, 8)] | None
+
+`decode(Point, value, "point")` returns a Point, or raises a BundleError: "manifest.json: point.sizes[2]: an integer is
+needed, this is '3'". An annotation is `int`, `float`, `str`, a `Literal` of strings, a dataclass, `tuple[X, ...]`, `Mapping[str, X]`,
+`JsonValue`, or a union of such that differ in their JSON type. `Annotated` narrows it by `Within`, `Length`, `OneOf`,
+`Matches`, `Keys`, and by rules: functions that say why a value is refused, or None. A field annotated with
+`MAY_BE_MISSING` has a default; all others must be there, and no others. A dataclass that compares its fields with one
+another has a method `validate`, which raises `Refusal`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from avgn_edge._base.errors import BundleError
+
+JsonValue: TypeAlias = Any
+Read: TypeAlias = Callable[[Any], Any]
+"""Returns what it makes of a JSON value, or raises `Refusal`."""
+T = TypeVar("T")
+
+MAX_DEPTH = 16
+"""Levels of lists and objects inside a free-form record."""
+MAX_VALUES = 200_000
+"""Values inside a free-form record."""
+MAX_INTEGER = 2**63 - 1
+MAX_DIGITS = 20
+MAX_SHOWN = 60
+"""Characters of a bad value that an error repeats."""
+MAY_BE_MISSING = "may be missing"
+"""Metadata of a field that older files lack; the dataclass's default stands in for it."""
+_DIGITS_TO_ZERO = bytes(ord("0") if chr(code) in "0123456789" else code for code in range(256))
+
+
+@dataclass(frozen=True)
+class Within:
+    """Metadata of a number: its limits, both included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Length:
+    """Metadata of a string, a list or an object: how many characters, elements or fields it may have."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Metadata of a string: what it may be."""
+
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Metadata of a string: a pattern of the whole string, and what is said of a value that does not match."""
+
+    pattern: re.Pattern[str]
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Metadata of an object: its fields' names. Where all are `needed` they come out in this order."""
+
+    names: tuple[str, ...]
+    needed: bool = False
+
+
+class Refusal(Exception):  # noqa: N818 - `decode` makes an error of it
+    """Why a value is refused, and the path to it inside the value that is read, as in ".sizes[2]"."""
+
+    def __init__(self, why: str, path: str = "") -> None:
+        super().__init__(why)
+        self.why, self.path = why, path
+
+
+def refuse(path: str, why: str) -> NoReturn:
+    """Raise the error for the field at `path`."""
+    raise BundleError(f"manifest.json: {path}", why, "export the bundle again with this version of avgn-edge")
+
+
+def parse(data: bytes) -> object:
+    """Parse JSON as the standard has it: no NaN, no repeated keys, no bottomless nesting; BundleError otherwise."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise Refusal("a field is given twice in one object")
+        return result
+
+    def short(digits: str) -> int:
+        if len(digits) > MAX_DIGITS:  # converting millions of digits takes minutes on older Pythons
+            raise Refusal("an integer of more than 64 bits")
+        return int(digits)
+
+    def constant(name: str) -> NoReturn:
+        raise Refusal(f"{name} is not JSON")
+
+    # A call for each integer takes a quarter of the time, and few files have so many digits in a row.
+    long = b"0" * (MAX_DIGITS + 1) in data.translate(_DIGITS_TO_ZERO)
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=unique,
+            parse_int=short if long else None,
+            parse_constant=constant,
+        )
+    except Refusal as refusal:
+        refuse("the file", refusal.why)
+    except RecursionError:
+        refuse("the file", "nested too deeply")
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        refuse("the file", f"not JSON ({error})")
+
+
+def decode(kind: Any, value: object, path: str) -> Any:  # noqa: ANN401 - mypy has no type for annotations
+    """Read parsed JSON as an annotation says.
+
+    Args:
+        kind: The annotation; of a dataclass, the class.
+        value: What `parse` returned, or a part of it.
+        path: What errors call the value.
+
+    Returns:
+        An object of that kind.
+
+    Raises:
+        BundleError: The value is not exactly of that kind; the error names the part that is not.
+
+    """
+    try:
+        return _reader(kind)(value)
+    except Refusal as refusal:
+        refuse(path + refusal.path, refusal.why)
+
+
+@cache
+def field_types(kind: type) -> dict[str, Any]:
+    """Return the annotation of each of a dataclass's fields."""
+    types = get_type_hints(kind, include_extras=True)
+    return {field.name: types[field.name] for field in dataclasses.fields(kind)}
+
+
+def check_fields(kind: type, value: object, path: str) -> dict[str, Any]:
+    """Return the object `value`, its values not yet read, if its fields are a dataclass's; BundleError otherwise."""
+    try:
+        return _object(value, *_field_names(kind))
+    except Refusal as refusal:
+        refuse(path + refusal.path, refusal.why)
+
+
+def encode(value: object) -> Any:  # noqa: ANN401
+    """Return the JSON form of a value that `decode` returned; a dataclass's fields come in their order."""
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
+
+
+def shown(value: object) -> str:
+    """Return a short, one-line, printable form of a value that may be hostile."""
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int):  # the digits of a huge one cannot even be printed
+        return str(value) if abs(value) <= MAX_INTEGER else "an integer of more than 64 bits"
+    if isinstance(value, str):
+        return ascii(value[:MAX_SHOWN]) + ("…" if len(value) > MAX_SHOWN else "")
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"
+
+
+# ---- rules -----------------------------------------------------------------------------------------------------------
+
+
+def one_line(text: str) -> str | None:
+    """Allow printable characters, no line breaks, no blanks at the ends."""
+    if text.isprintable() and text == text.strip():
+        return None
+    return f"{shown(text)} holds unprintable characters or blanks at an end"
+
+
+def free_form(record: Mapping[str, JsonValue]) -> str | None:
+    """Allow any JSON of bounded size and depth, with finite numbers."""
+    todo: list[tuple[object, int]] = [(record, 1)]
+    seen = 0
+    while todo:
+        item, depth = todo.pop()
+        seen += 1
+        if (why := _fault(item)) is not None:
+            return why
+        if isinstance(item, dict | list):
+            if depth > MAX_DEPTH or seen + len(todo) + len(item) > MAX_VALUES:
+                return f"nested deeper than {MAX_DEPTH}, or more than {MAX_VALUES} values"
+            todo.extend((child, depth + 1) for child in (item.values() if isinstance(item, dict) else item))
+    return None
+
+
+def _fault(item: object) -> str | None:
+    """Say why a value of a free-form record is refused, but for what is inside it."""
+    if isinstance(item, float) and not math.isfinite(item):
+        return f"{item} is not a finite number"
+    if isinstance(item, int) and abs(item) > MAX_INTEGER:
+        return "an integer of more than 64 bits"
+    for text in (item,) if isinstance(item, str) else item if isinstance(item, dict) else ():
+        if not isinstance(text, str):
+            return "a field's name is not a string"
+        if any("\ud800" <= character <= "\udfff" for character in text):  # halves of characters have no UTF-8
+            return f"{shown(text)} is not text"
+    if item is None or isinstance(item, dict | list | str | float | int):
+        return None
+    return f"a {type(item).__name__} is not JSON"
+
+
+# ---- readers, each made once for its annotation ----------------------------------------------------------------------
+
+
+@cache
+def _reader(kind: Any) -> Read:  # noqa: ANN401
+    """Return the reader of an annotation."""
+    base, *metadata = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    read = _unruled_reader(base, {type(one): one for one in metadata})
+    rules = [one for one in metadata if callable(one)]
+
+    def ruled(value: object) -> object:
+        result = read(value)
+        for rule in rules:
+            if (why := rule(result)) is not None:
+                raise Refusal(why)
+        return result
+
+    return ruled if rules else read
+
+
+def _unruled_reader(kind: Any, metadata: Mapping[type, Any]) -> Read:  # noqa: ANN401
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is int or kind is float:
+        return _number_reader(kind, metadata.get(Within))
+    if kind is str or origin is Literal:
+        return _string_reader(metadata if kind is str else {OneOf: OneOf(parts)})
+    if origin is tuple:
+        return _list_reader(_reader(parts[0]), metadata.get(Length))
+    if origin is Mapping:
+        return _mapping_reader(_reader(parts[0]), _reader(parts[1]), metadata)
+    if origin is Union or origin is UnionType:
+        return _union_reader(parts)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(kind)
+    if kind is JsonValue or kind is NoneType:
+        return lambda value: value
+    raise TypeError(f"{kind} cannot be read from JSON")
+
+
+def _number_reader(kind: type[int | float], limits: Within | None) -> Read:
+    most = MAX_INTEGER if kind is int else sys.float_info.max
+    low, high = (-most, most) if limits is None else (limits.low, limits.high)
+
+    def integer(value: object) -> int:
+        if type(value) is not int:  # a bool is none
+            raise Refusal(f"an integer is needed, this is {shown(value)}")
+        if not low <= value <= high:
+            raise Refusal(f"{shown(value)} is outside {low} to {high}")
+        return value
+
+    def number(value: object) -> float:
+        if type(value) is not float and type(value) is not int:
+            raise Refusal(f"a number is needed, this is {shown(value)}")
+        if not low <= value <= high:  # NaN fails this too
+            raise Refusal(f"{shown(value)} is outside {low} to {high}")
+        return float(value)
+
+    return integer if kind is int else number
+
+
+def _string_reader(metadata: Mapping[type, Any]) -> Read:
+    one_of, matches, length = metadata.get(OneOf), metadata.get(Matches), metadata.get(Length)
+
+    def choice(value: object) -> str:
+        if not isinstance(value, str) or value not in one_of.allowed:
+            raise Refusal(f"{shown(value)} is not one of {', '.join(one_of.allowed)}")
+        return value
+
+    def match(value: object) -> str:
+        if not isinstance(value, str) or not matches.pattern.fullmatch(value):
+            raise Refusal(f"{shown(value)} {matches.otherwise}")
+        return value
+
+    def text(value: object) -> str:
+        if not isinstance(value, str):
+            raise Refusal(f"a string is needed, this is {shown(value)}")
+        if length is not None and not length.low <= len(value) <= length.high:
+            raise Refusal(f"{len(value)} characters, where {length.low} to {length.high} are allowed")
+        return value
+
+    return choice if one_of is not None else match if matches is not None else text
+
+
+def _list_reader(read: Read, length: Length | None) -> Read:
+    def items(value: object) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            raise Refusal(f"a list is needed, this is {shown(value)}")
+        if length is not None and not length.low <= len(value) <= length.high:
+            raise Refusal(f"{len(value)} elements, where {length.low} to {length.high} are allowed")
+        done: list[object] = []
+        try:
+            for item in value:
+                done.append(read(item))  # noqa: PERF401 - an error asks how many there are
+        except Refusal as refusal:
+            refusal.path = f"[{len(done)}]{refusal.path}"
+            raise
+        return tuple(done)
+
+    return items
+
+
+def _mapping_reader(read_key: Read, read: Read, metadata: Mapping[type, Any]) -> Read:
+    keys, length = metadata.get(Keys), metadata.get(Length)
+    needed = keys.names if keys is not None and keys.needed else ()
+
+    def items(value: object) -> dict[str, object]:
+        by_name = _object(value, needed, None if keys is None else keys.names)
+        if length is not None and len(by_name) > length.high:
+            raise Refusal(f"{len(by_name)} fields, where at most {length.high} are allowed")
+        done = {}
+        for name in needed or by_name:
+            path = f".{shown(name)}"
+            try:
+                key = read_key(name)
+                path = f".{key}"
+                done[key] = read(by_name[name])
+            except Refusal as refusal:
+                refusal.path = path + refusal.path
+                raise
+        return done
+
+    return items
+
+
+def _union_reader(members: tuple[Any, ...]) -> Read:
+    """Return what reads by the first member that has the value's type in JSON; else that first of all refuses it."""
+    by_type: dict[type, Read] = {}
+    for member in members:
+        base = get_args(member)[0] if get_origin(member) is Annotated else member
+        names = {NoneType: (NoneType,), str: (str,), int: (int,), float: (float, int), tuple: (list,)}
+        for name in names.get(get_origin(base) or base, (dict,)):
+            by_type.setdefault(name, _reader(member))
+    other = next(read for name, read in by_type.items() if name is not NoneType)
+    return lambda value: by_type.get(type(value), other)(value)
+
+
+def _dataclass_reader(kind: Any) -> Read:  # noqa: ANN401
+    readers = [(name, _reader(annotation)) for name, annotation in field_types(kind).items()]
+    needed, known = _field_names(kind)
+    validate = getattr(kind, "validate", None)
+
+    def fields(value: object) -> object:
+        by_name = _object(value, needed, known)
+        done = {}
+        for name, read in readers:
+            if name in by_name:
+                try:
+                    done[name] = read(by_name[name])
+                except Refusal as refusal:
+                    refusal.path = f".{name}{refusal.path}"
+                    raise
+        result = kind(**done)
+        if validate is not None:
+            validate(result)
+        return result
+
+    return fields
+
+
+@cache
+def _field_names(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a dataclass's fields that must be there, and of all."""
+    kinds = field_types(kind)
+    return tuple(name for name in kinds if MAY_BE_MISSING not in get_args(kinds[name])), tuple(kinds)
+
+
+def _object(value: object, needed: tuple[str, ...], known: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return `value` if it is an object with all `needed` fields and none but the `known` (None: any)."""
+    if not isinstance(value, dict):
+        raise Refusal(f"an object is needed, this is {shown(value)}")
+    for name in needed:
+        if name not in value:
+            raise Refusal("missing", f".{name}")
+    if known is not None and len(value) != len(needed):  # a manifest has thousands of objects with just those
+        for name in value:
+            if name not in known:
+                raise Refusal("unknown field", f".{shown(name)}")
+    return value
