@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Expected = tuple[str, tuple[int | str, ...]]  # type and shape; a size that is a name is the same wherever it stands
     Signatures = Mapping[str, tuple[Mapping[str, Expected], Mapping[str, Expected]]]
 
+ITEMS = "n"
+"""The size of what a graph takes any number of."""
+MELS = (1, 96, 64)
+"""The size of a moment's log-mel spectrogram."""
 GROUP = "avgn_edge.architectures"
 _OWN = {"avgn": "avgn_edge.architectures.avgn.spec"}
 

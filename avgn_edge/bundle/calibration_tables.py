@@ -4,18 +4,15 @@ An answer comes in steps: 0 after listening, 1 after the glances, 2 and on after
 of glances (T_G), because what an answer's confidence is worth depends on what it has seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from avgn_edge.bundle.strict_json import MAY_BE_MISSING, Keys, Length, OneOf, Refusal, Within
+from avgn_edge.bundle.strict_json import MAY_BE_MISSING, FieldError, Keys, Length, OneOf, Within
 
 LISTENED, GLANCED, FIRST_LOOK = 0, 1, 2
 """Steps of an answer."""
-PRECISIONS = ("fp32", "fp16", "int8")
 MAX_STEPS = 1024 + FIRST_LOOK
 MAX_TABLES = 64
 MAX_ROWS = 1000
@@ -23,6 +20,7 @@ MAX_CLIPS = 10_000_000
 MAX_MACS = 10**15
 MAX_TEMPERATURE = 1000.0
 
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Share: TypeAlias = Annotated[float, Within(0.0, 1.0)]
 Macs: TypeAlias = Annotated[int, Within(0, MAX_MACS)]
 SomeMacs: TypeAlias = Annotated[int, Within(1, MAX_MACS)]
@@ -59,10 +57,11 @@ class ExitTable:
 
     def validate(self) -> None:
         """Refuse rows that are not in order, or that count more clips than there were."""
-        if any(later.confidence >= sooner.confidence for sooner, later in pairwise(self.risk)):
-            raise Refusal("its confidences do not fall from row to row", ".risk")
-        if any(row.disagreements > self.clips for row in self.risk):
-            raise Refusal("more disagreements than clips", ".risk")
+        confidences = [row.confidence for row in self.risk]
+        if confidences != sorted(set(confidences), reverse=True):
+            raise FieldError("its confidences do not fall from row to row", ".risk")
+        if max((row.disagreements for row in self.risk), default=0) > self.clips:
+            raise FieldError("more disagreements than clips", ".risk")
 
 
 def _rising(tables: tuple[ExitTable, ...]) -> str | None:
@@ -80,7 +79,9 @@ class ExitSettings:
 
     confidence: Share | None = None
     tables: Annotated[
-        Mapping[str, Annotated[tuple[ExitTable, ...], Length(1, MAX_TABLES), _rising]], Keys(PRECISIONS), MAY_BE_MISSING
+        Mapping[str, Annotated[tuple[ExitTable, ...], Length(1, MAX_TABLES), _rising]],
+        Keys(get_args(Precision)),
+        MAY_BE_MISSING,
     ] = field(default_factory=dict)
 
 
@@ -92,7 +93,7 @@ class OperatingPoint:
     (above 1.0: never). Without, it is what no clip may exceed, and how answers stop is left to the exit settings.
     """
 
-    precision: Annotated[str, OneOf(PRECISIONS)]
+    precision: Annotated[str, OneOf(get_args(Precision))]
     macs: SomeMacs
     """The cost that is asked for."""
     glances: Count

@@ -4,29 +4,27 @@ A manifest comes from disk and may be hostile, so `Manifest.from_dict` believes 
 extra or wrongly typed field, or a value outside its limits is a `BundleError` that names the field.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_args
 
 from avgn_edge._base.text import MOST as MOST_LABELS
 from avgn_edge._base.text import Task
 from avgn_edge._base.text import fault as label_fault
 from avgn_edge.bundle.architecture import Architecture, architecture, known
-from avgn_edge.bundle.calibration_tables import PRECISIONS, ExitSettings, Macs, OperatingPoint
+from avgn_edge.bundle.calibration_tables import ExitSettings, Macs, OperatingPoint, Precision
 from avgn_edge.bundle.strict_json import (
     MAY_BE_MISSING,
+    FieldError,
     JsonValue,
     Keys,
     Length,
     Matches,
     OneOf,
-    Refusal,
     Within,
     check_fields,
     decode,
@@ -41,6 +39,7 @@ from avgn_edge.bundle.strict_json import (
 from avgn_edge.media.moments import GLANCE_ORDER
 
 SCHEMA_VERSION = 1
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 INT8_VARIANTS = ("u8s8", "s8s8", "symmetric")
 """Devices differ in the INT8 they take: x86 CPUs and OpenVINO, ARM CPUs, TensorRT. `graphs` holds the first."""
 DTYPES = (
@@ -75,7 +74,7 @@ def _each_once(labels: tuple[str, ...]) -> str | None:
     return None if len(set(labels)) == len(labels) else "a label is given twice"
 
 
-def _each_named_once(specs: tuple[TensorSpec, ...]) -> str | None:
+def _each_named_once(specs: "tuple[TensorSpec, ...]") -> str | None:
     return None if len({spec.name for spec in specs}) == len(specs) else "a name is given twice"
 
 
@@ -84,6 +83,7 @@ def _some(precisions: Mapping[str, object]) -> str | None:
 
 
 Name: TypeAlias = Annotated[str, Matches(NAME, "is not 1 to 100 letters, digits, dots, dashes and underscores")]
+Word: TypeAlias = Annotated[str, Length(1, 100), one_line]
 Note: TypeAlias = Annotated[str, Length(1, MAX_NOTE), one_line]
 Labels: TypeAlias = Annotated[tuple[Annotated[str, _is_label], ...], Length(1, MOST_LABELS), _each_once]
 Width: TypeAlias = Annotated[int, Within(1, MAX_WIDTH)]
@@ -104,15 +104,15 @@ class Preprocessing:
     def validate(self) -> None:
         """Refuse a frame that is larger than what it is cut from, and an order that is none of all the moments."""
         if not 8 <= self.frame_size <= self.resize:
-            raise Refusal(f"{self.frame_size} is outside 8 to {self.resize}", ".frame_size")
+            raise FieldError(f"{shown(self.frame_size)} is outside 8 to {self.resize}", ".frame_size")
         moments, order = self.moments, self.glance_order
         if len(order) != moments:
-            raise Refusal(f"{len(order)} elements, where {moments} to {moments} are allowed", ".glance_order")
+            raise FieldError(f"{len(order)} elements, where {moments} to {moments} are allowed", ".glance_order")
         for at, index in enumerate(order):
             if not 0 <= index < moments:
-                raise Refusal(f"{index} is outside 0 to {moments - 1}", f".glance_order[{at}]")
+                raise FieldError(f"{shown(index)} is outside 0 to {moments - 1}", f".glance_order[{at}]")
         if len(set(order)) != moments:
-            raise Refusal("a moment is named twice", ".glance_order")
+            raise FieldError("a moment is named twice", ".glance_order")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class NetworkSettings:
 class TensorSpec:
     """One input or output of a graph; a string in `shape` is a size known only at run time."""
 
-    name: Annotated[str, Length(1, 100), one_line]
+    name: Word
     dtype: Annotated[str, OneOf(DTYPES)]
     shape: Annotated[
         tuple[Annotated[int, Within(1, 2**31 - 1)] | Annotated[str, Matches(_SYMBOL, "is not a symbol's name")], ...],
@@ -190,7 +190,7 @@ class Manifest:
 
     schema_version: int = SCHEMA_VERSION
     name: Name
-    architecture: Annotated[str, Length(1, 100), one_line] = "avgn"
+    architecture: Word = "avgn"
     task: Task
     licence: Note
     labels: Labels
@@ -241,12 +241,12 @@ class Manifest:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
 
     @classmethod
-    def from_json(cls, data: bytes) -> Manifest:
+    def from_json(cls, data: bytes) -> "Manifest":
         """Read the bytes of manifest.json; BundleError for anything that is not exactly a manifest."""
         return cls.from_dict(parse(data))
 
     @classmethod
-    def from_dict(cls, value: object) -> Manifest:
+    def from_dict(cls, value: object) -> "Manifest":
         """Read the JSON form; BundleError for anything that is not exactly a manifest."""
         if isinstance(value, dict) and "schema_version" in value:
             # Before anything else: a manifest of another version may differ in every other field.
@@ -254,7 +254,7 @@ class Manifest:
             if type(version) is not int or version != SCHEMA_VERSION:
                 refuse("schema_version", f"{shown(version)}, where this avgn-edge reads {SCHEMA_VERSION}")
         given = check_fields(cls, value, "manifest")
-        network = decode(field_types(cls)["architecture"], given["architecture"], "architecture")
+        network = decode(Word, given["architecture"], "architecture")
         try:
             kinds = _kinds(network)
         except KeyError:
@@ -320,7 +320,11 @@ def _contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for path, values in steps:
         if len(values) > most:
             yield path, f"{len(values)} steps, where a clip has {most} at most"
-    for precision in held:
+    yield from _falling_limits(manifest)
+
+
+def _falling_limits(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for precision in manifest.precisions:
         limits = [one for one in manifest.operating_points if one.precision == precision and one.thresholds is None]
         for sooner, later in pairwise(limits):
             if later.macs < sooner.macs or later.glances < sooner.glances or later.looks < sooner.looks:

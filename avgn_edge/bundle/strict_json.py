@@ -7,11 +7,11 @@
         sizes: Annotated[tuple[int, ...], Length(1, 8)] | None
 
 `decode(Point, value, "point")` returns a Point, or raises a BundleError: "manifest.json: point.sizes[2]: an integer is
-needed, this is '3'". An annotation is `int`, `float`, `str`, a `Literal` of strings, a dataclass, `tuple[X, ...]`, `Mapping[str, X]`,
-`JsonValue`, or a union of such that differ in their JSON type. `Annotated` narrows it by `Within`, `Length`, `OneOf`,
-`Matches`, `Keys`, and by rules: functions that say why a value is refused, or None. A field annotated with
-`MAY_BE_MISSING` has a default; all others must be there, and no others. A dataclass that compares its fields with one
-another has a method `validate`, which raises `Refusal`.
+needed, this is '3'". An annotation is `int`, `float`, `str`, a `Literal` of strings, a dataclass, `tuple[X, ...]`,
+`Mapping[str, X]`, `JsonValue`, or a union of such that differ in their JSON type. `Annotated` narrows it by `Within`,
+`Length`, `OneOf`, `Matches`, `Keys`, and by rules: functions that say why a value is refused, or None. All fields must
+be there and no others, but for those annotated with `MAY_BE_MISSING`, which have a default. A dataclass that compares
+its fields with one another has a method `validate`, which raises `FieldError`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,30 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from avgn_edge._base.errors import BundleError
 
+Annotation: TypeAlias = Any
+"""Such as may stand beside a dataclass's field."""
 JsonValue: TypeAlias = Any
 Read: TypeAlias = Callable[[Any], Any]
-"""Returns what it makes of a JSON value, or raises `Refusal`."""
-T = TypeVar("T")
+"""Returns what it makes of a JSON value, or raises `FieldError`."""
+Metadata: TypeAlias = Mapping[type, Any]
+"""What `Annotated` says besides the type, each by its own type."""
 
 MAX_DEPTH = 16
 """Levels of lists and objects inside a free-form record."""
@@ -47,46 +60,51 @@ MAY_BE_MISSING = "may be missing"
 _DIGITS_TO_ZERO = bytes(ord("0") if chr(code) in "0123456789" else code for code in range(256))
 
 
-@dataclass(frozen=True)
-class Within:
+class Within(NamedTuple):
     """Metadata of a number: its limits, both included."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True)
-class Length:
+class Length(NamedTuple):
     """Metadata of a string, a list or an object: how many characters, elements or fields it may have."""
 
     low: int
     high: int
 
 
-@dataclass(frozen=True)
-class OneOf:
+class OneOf(NamedTuple):
     """Metadata of a string: what it may be."""
 
     allowed: tuple[str, ...]
 
+    def __call__(self, value: object) -> str | None:
+        """Say why a value is refused."""
+        if isinstance(value, str) and value in self.allowed:
+            return None
+        return f"{shown(value)} is not one of {', '.join(self.allowed)}"
 
-@dataclass(frozen=True)
-class Matches:
+
+class Matches(NamedTuple):
     """Metadata of a string: a pattern of the whole string, and what is said of a value that does not match."""
 
     pattern: re.Pattern[str]
     otherwise: str
 
+    def __call__(self, value: object) -> str | None:
+        """Say why a value is refused."""
+        return None if isinstance(value, str) and self.pattern.fullmatch(value) else f"{shown(value)} {self.otherwise}"
 
-@dataclass(frozen=True)
-class Keys:
+
+class Keys(NamedTuple):
     """Metadata of an object: its fields' names. Where all are `needed` they come out in this order."""
 
     names: tuple[str, ...]
     needed: bool = False
 
 
-class Refusal(Exception):  # noqa: N818 - `decode` makes an error of it
+class FieldError(Exception):
     """Why a value is refused, and the path to it inside the value that is read, as in ".sizes[2]"."""
 
     def __init__(self, why: str, path: str = "") -> None:
@@ -105,16 +123,16 @@ def parse(data: bytes) -> object:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) != len(pairs):
-            raise Refusal("a field is given twice in one object")
+            raise FieldError("a field is given twice in one object")
         return result
 
     def short(digits: str) -> int:
         if len(digits) > MAX_DIGITS:  # converting millions of digits takes minutes on older Pythons
-            raise Refusal("an integer of more than 64 bits")
+            raise FieldError("an integer of more than 64 bits")
         return int(digits)
 
     def constant(name: str) -> NoReturn:
-        raise Refusal(f"{name} is not JSON")
+        raise FieldError(f"{name} is not JSON")
 
     # A call for each integer takes a quarter of the time, and few files have so many digits in a row.
     long = b"0" * (MAX_DIGITS + 1) in data.translate(_DIGITS_TO_ZERO)
@@ -125,15 +143,15 @@ def parse(data: bytes) -> object:
             parse_int=short if long else None,
             parse_constant=constant,
         )
-    except Refusal as refusal:
-        refuse("the file", refusal.why)
+    except FieldError as error:
+        refuse("the file", error.why)
     except RecursionError:
         refuse("the file", "nested too deeply")
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         refuse("the file", f"not JSON ({error})")
 
 
-def decode(kind: Any, value: object, path: str) -> Any:  # noqa: ANN401 - mypy has no type for annotations
+def decode(kind: Annotation, value: object, path: str) -> Any:  # noqa: ANN401 - of whatever kind
     """Read parsed JSON as an annotation says.
 
     Args:
@@ -150,26 +168,29 @@ def decode(kind: Any, value: object, path: str) -> Any:  # noqa: ANN401 - mypy h
     """
     try:
         return _reader(kind)(value)
-    except Refusal as refusal:
-        refuse(path + refusal.path, refusal.why)
+    except FieldError as error:
+        refuse(path + error.path, error.why)
 
 
 @cache
-def field_types(kind: type) -> dict[str, Any]:
+def field_types(kind: Annotation) -> dict[str, Any]:
     """Return the annotation of each of a dataclass's fields."""
-    types = get_type_hints(kind, include_extras=True)
-    return {field.name: types[field.name] for field in dataclasses.fields(kind)}
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    if any(isinstance(one, str) for one in types.values()):  # where annotations are not evaluated: 0.2 ms a class
+        hints = get_type_hints(kind, include_extras=True)
+        return {name: hints[name] for name in types}
+    return types
 
 
 def check_fields(kind: type, value: object, path: str) -> dict[str, Any]:
     """Return the object `value`, its values not yet read, if its fields are a dataclass's; BundleError otherwise."""
     try:
         return _object(value, *_field_names(kind))
-    except Refusal as refusal:
-        refuse(path + refusal.path, refusal.why)
+    except FieldError as error:
+        refuse(path + error.path, error.why)
 
 
-def encode(value: object) -> Any:  # noqa: ANN401
+def encode(value: object) -> JsonValue:
     """Return the JSON form of a value that `decode` returned; a dataclass's fields come in their order."""
     if isinstance(value, tuple):
         return [encode(item) for item in value]
@@ -239,111 +260,95 @@ def _fault(item: object) -> str | None:
 
 
 @cache
-def _reader(kind: Any) -> Read:  # noqa: ANN401
-    """Return the reader of an annotation."""
+def _reader(kind: Annotation) -> Read:
+    """Return the reader of an annotation: of its type, and then its rules."""
     base, *metadata = get_args(kind) if get_origin(kind) is Annotated else (kind,)
-    read = _unruled_reader(base, {type(one): one for one in metadata})
+    if get_origin(base) is Literal:
+        base, metadata = str, [OneOf(get_args(base))]
+    make = _MAKERS.get(get_origin(base) or base, _dataclass_reader)
+    read = make(base, {type(one): one for one in metadata})
     rules = [one for one in metadata if callable(one)]
 
     def ruled(value: object) -> object:
         result = read(value)
         for rule in rules:
             if (why := rule(result)) is not None:
-                raise Refusal(why)
+                raise FieldError(why)
         return result
 
     return ruled if rules else read
 
 
-def _unruled_reader(kind: Any, metadata: Mapping[type, Any]) -> Read:  # noqa: ANN401
-    origin, parts = get_origin(kind), get_args(kind)
-    if kind is int or kind is float:
-        return _number_reader(kind, metadata.get(Within))
-    if kind is str or origin is Literal:
-        return _string_reader(metadata if kind is str else {OneOf: OneOf(parts)})
-    if origin is tuple:
-        return _list_reader(_reader(parts[0]), metadata.get(Length))
-    if origin is Mapping:
-        return _mapping_reader(_reader(parts[0]), _reader(parts[1]), metadata)
-    if origin is Union or origin is UnionType:
-        return _union_reader(parts)
-    if dataclasses.is_dataclass(kind):
-        return _dataclass_reader(kind)
-    if kind is JsonValue or kind is NoneType:
-        return lambda value: value
-    raise TypeError(f"{kind} cannot be read from JSON")
+def _as_it_is(_kind: Annotation, _metadata: Metadata) -> Read:
+    return lambda value: value
 
 
-def _number_reader(kind: type[int | float], limits: Within | None) -> Read:
-    most = MAX_INTEGER if kind is int else sys.float_info.max
-    low, high = (-most, most) if limits is None else (limits.low, limits.high)
+def _number_reader(kind: Annotation, metadata: Metadata) -> Read:
+    most = math.inf if kind is int else sys.float_info.max
+    low, high = metadata.get(Within, (-most, most))
 
     def integer(value: object) -> int:
-        if type(value) is not int:  # a bool is none
-            raise Refusal(f"an integer is needed, this is {shown(value)}")
-        if not low <= value <= high:
-            raise Refusal(f"{shown(value)} is outside {low} to {high}")
-        return value
+        if type(value) is int and low <= value <= high:  # a bool is none
+            return value
+        if type(value) is not int:
+            raise FieldError(f"an integer is needed, this is {shown(value)}")
+        raise FieldError(f"{shown(value)} is outside {low} to {high}")
 
     def number(value: object) -> float:
+        if type(value) is float and low <= value <= high:  # NaN is not
+            return value
         if type(value) is not float and type(value) is not int:
-            raise Refusal(f"a number is needed, this is {shown(value)}")
-        if not low <= value <= high:  # NaN fails this too
-            raise Refusal(f"{shown(value)} is outside {low} to {high}")
+            raise FieldError(f"a number is needed, this is {shown(value)}")
+        if not low <= value <= high:
+            raise FieldError(f"{shown(value)} is outside {low} to {high}")
         return float(value)
 
     return integer if kind is int else number
 
 
-def _string_reader(metadata: Mapping[type, Any]) -> Read:
-    one_of, matches, length = metadata.get(OneOf), metadata.get(Matches), metadata.get(Length)
-
-    def choice(value: object) -> str:
-        if not isinstance(value, str) or value not in one_of.allowed:
-            raise Refusal(f"{shown(value)} is not one of {', '.join(one_of.allowed)}")
-        return value
-
-    def match(value: object) -> str:
-        if not isinstance(value, str) or not matches.pattern.fullmatch(value):
-            raise Refusal(f"{shown(value)} {matches.otherwise}")
-        return value
+def _string_reader(_kind: Annotation, metadata: Metadata) -> Read:
+    low, high = metadata.get(Length, (0, sys.maxsize))
 
     def text(value: object) -> str:
         if not isinstance(value, str):
-            raise Refusal(f"a string is needed, this is {shown(value)}")
-        if length is not None and not length.low <= len(value) <= length.high:
-            raise Refusal(f"{len(value)} characters, where {length.low} to {length.high} are allowed")
+            raise FieldError(f"a string is needed, this is {shown(value)}")
+        if not low <= len(value) <= high:
+            raise FieldError(f"{len(value)} characters, where {low} to {high} are allowed")
         return value
 
-    return choice if one_of is not None else match if matches is not None else text
+    return (lambda value: value) if metadata.keys() & {OneOf, Matches} else text  # these refuse what is no string too
 
 
-def _list_reader(read: Read, length: Length | None) -> Read:
+def _list_reader(kind: Annotation, metadata: Metadata) -> Read:
+    read = _reader(get_args(kind)[0])
+    low, high = metadata.get(Length, (0, sys.maxsize))
+
     def items(value: object) -> tuple[object, ...]:
         if not isinstance(value, list):
-            raise Refusal(f"a list is needed, this is {shown(value)}")
-        if length is not None and not length.low <= len(value) <= length.high:
-            raise Refusal(f"{len(value)} elements, where {length.low} to {length.high} are allowed")
+            raise FieldError(f"a list is needed, this is {shown(value)}")
+        if not low <= len(value) <= high:
+            raise FieldError(f"{len(value)} elements, where {low} to {high} are allowed")
         done: list[object] = []
         try:
-            for item in value:
-                done.append(read(item))  # noqa: PERF401 - an error asks how many there are
-        except Refusal as refusal:
-            refusal.path = f"[{len(done)}]{refusal.path}"
+            done.extend(map(read, value))
+        except FieldError as error:
+            error.path = f"[{len(done)}]{error.path}"
             raise
         return tuple(done)
 
     return items
 
 
-def _mapping_reader(read_key: Read, read: Read, metadata: Mapping[type, Any]) -> Read:
-    keys, length = metadata.get(Keys), metadata.get(Length)
-    needed = keys.names if keys is not None and keys.needed else ()
+def _mapping_reader(kind: Annotation, metadata: Metadata) -> Read:
+    read_key, read = map(_reader, get_args(kind))
+    _, most = metadata.get(Length, (0, sys.maxsize))
+    names, all_needed = metadata.get(Keys, (None, False))
+    needed = names if all_needed else ()
 
     def items(value: object) -> dict[str, object]:
-        by_name = _object(value, needed, None if keys is None else keys.names)
-        if length is not None and len(by_name) > length.high:
-            raise Refusal(f"{len(by_name)} fields, where at most {length.high} are allowed")
+        by_name = _object(value, needed, names)
+        if len(by_name) > most:
+            raise FieldError(f"{len(by_name)} fields, where at most {most} are allowed")
         done = {}
         for name in needed or by_name:
             path = f".{shown(name)}"
@@ -351,42 +356,50 @@ def _mapping_reader(read_key: Read, read: Read, metadata: Mapping[type, Any]) ->
                 key = read_key(name)
                 path = f".{key}"
                 done[key] = read(by_name[name])
-            except Refusal as refusal:
-                refusal.path = path + refusal.path
+            except FieldError as error:
+                error.path = path + error.path
                 raise
         return done
 
     return items
 
 
-def _union_reader(members: tuple[Any, ...]) -> Read:
-    """Return what reads by the first member that has the value's type in JSON; else that first of all refuses it."""
+def _union_reader(kind: Annotation, _metadata: Metadata) -> Read:
+    """Return what reads by the member that has the value's type in JSON; the first one refuses all other values."""
     by_type: dict[type, Read] = {}
-    for member in members:
+    for member in get_args(kind):
         base = get_args(member)[0] if get_origin(member) is Annotated else member
-        names = {NoneType: (NoneType,), str: (str,), int: (int,), float: (float, int), tuple: (list,)}
-        for name in names.get(get_origin(base) or base, (dict,)):
+        for name in _JSON_TYPES.get(get_origin(base) or base, (dict,)):
             by_type.setdefault(name, _reader(member))
     other = next(read for name, read in by_type.items() if name is not NoneType)
     return lambda value: by_type.get(type(value), other)(value)
 
 
-def _dataclass_reader(kind: Any) -> Read:  # noqa: ANN401
+def _dataclass_reader(kind: Annotation, _metadata: Metadata) -> Read:
     readers = [(name, _reader(annotation)) for name, annotation in field_types(kind).items()]
     needed, known = _field_names(kind)
     validate = getattr(kind, "validate", None)
 
-    def fields(value: object) -> object:
-        by_name = _object(value, needed, known)
+    def fields(value: JsonValue) -> object:
+        complete = type(value) is dict and len(value) == len(readers)
+        if not complete:
+            _object(value, needed, known)
         done = {}
-        for name, read in readers:
-            if name in by_name:
-                try:
-                    done[name] = read(by_name[name])
-                except Refusal as refusal:
-                    refusal.path = f".{name}{refusal.path}"
-                    raise
-        result = kind(**done)
+        try:
+            for name, read in readers:
+                if complete or name in value:
+                    done[name] = read(value[name])
+        except FieldError as error:
+            error.path = f".{name}{error.path}"
+            raise
+        except KeyError:
+            _object(value, needed, known)  # as many fields, but not these: it says which
+        if complete:
+            # A frozen dataclass's __init__ sets every field by a call, which would take a third of all the time.
+            result = object.__new__(kind)
+            result.__dict__.update(done)
+        else:
+            result = kind(**done)
         if validate is not None:
             validate(result)
         return result
@@ -395,7 +408,7 @@ def _dataclass_reader(kind: Any) -> Read:  # noqa: ANN401
 
 
 @cache
-def _field_names(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _field_names(kind: Annotation) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of a dataclass's fields that must be there, and of all."""
     kinds = field_types(kind)
     return tuple(name for name in kinds if MAY_BE_MISSING not in get_args(kinds[name])), tuple(kinds)
@@ -404,12 +417,32 @@ def _field_names(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _object(value: object, needed: tuple[str, ...], known: tuple[str, ...] | None) -> dict[str, Any]:
     """Return `value` if it is an object with all `needed` fields and none but the `known` (None: any)."""
     if not isinstance(value, dict):
-        raise Refusal(f"an object is needed, this is {shown(value)}")
+        raise FieldError(f"an object is needed, this is {shown(value)}")
     for name in needed:
         if name not in value:
-            raise Refusal("missing", f".{name}")
+            raise FieldError("missing", f".{name}")
     if known is not None and len(value) != len(needed):  # a manifest has thousands of objects with just those
         for name in value:
             if name not in known:
-                raise Refusal("unknown field", f".{shown(name)}")
+                raise FieldError("unknown field", f".{shown(name)}")
     return value
+
+
+_MAKERS: dict[Any, Callable[[Any, Metadata], Read]] = {
+    int: _number_reader,
+    float: _number_reader,
+    str: _string_reader,
+    tuple: _list_reader,
+    Mapping: _mapping_reader,
+    Union: _union_reader,
+    UnionType: _union_reader,
+    JsonValue: _as_it_is,
+    NoneType: _as_it_is,
+}
+_JSON_TYPES: dict[Any, tuple[type, ...]] = {
+    NoneType: (NoneType,),
+    str: (str,),
+    int: (int,),
+    float: (float, int),
+    tuple: (list,),
+}

@@ -70,26 +70,6 @@ def write_bundle(
     return Bundle.open(target)
 
 
-def replace_manifest(directory: str | Path, manifest: Manifest) -> Bundle:
-    """Replace manifest.json of the bundle in `directory` atomically; the graphs must be those the new one describes."""
-    target = Path(directory).resolve()
-    old = Bundle.open(target)
-    fresh = _sibling(target / MANIFEST_NAME, "new")
-    data = manifest.to_json()
-    checked = Bundle(old.path, Manifest.from_json(data), hashlib.sha256(data).hexdigest())
-    for precision in checked.precisions:
-        checked.verify(precision)
-    try:
-        _write_durably(fresh, data)
-        fresh.replace(target / MANIFEST_NAME)
-        _flush_folder(target)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    finally:
-        fresh.unlink(missing_ok=True)
-    return checked
-
-
 def check_replaceable(target: Path) -> None:
     """Refuse to replace anything but an empty folder or a bundle: what is replaced is removed."""
     if not target.exists():

@@ -15,9 +15,8 @@ from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import ArgumentError, BundleError, ClipError
 from avgn_edge._base.processes import usable_cores
 from avgn_edge.bundle.architecture import load
-from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
-from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.bundle.reader import Bundle, check_network, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
 from avgn_edge.runtime.budget import FINISH, OPEN, Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import frame_geometry, open_for

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge._base.errors import BundleError
-from avgn_edge.bundle.architecture import Architecture, GraphRole
+from avgn_edge.bundle.architecture import ITEMS, MELS, Architecture, GraphRole
 from avgn_edge.bundle.calibration_tables import FIRST_LOOK
-from avgn_edge.bundle.consistency import ITEMS, MELS
 from avgn_edge.bundle.manifest import NetworkSettings, Side, Width
 from avgn_edge.bundle.strict_json import refuse
 
