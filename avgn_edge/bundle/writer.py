@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avgn_edge._base.atomic import flush
 from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.manifest import GraphFile, Manifest
 from avgn_edge.bundle.reader import MANIFEST_NAME, Bundle
@@ -94,11 +94,10 @@ def _fill(folder: Path, manifest: Manifest, graph_files: Mapping[str, Mapping[st
                 raise BundleError(str(folder), f"no graph {name} in {precision}", "give every graph")
             path = folder / graphs[name].path
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(path, content.read_bytes() if isinstance(content, Path) else content)
-    _write_durably(folder / MANIFEST_NAME, data)
+            path.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+    (folder / MANIFEST_NAME).write_bytes(data)
     for path in (*folder.rglob("*"), folder):
-        if path.is_dir():
-            _flush_folder(path)
+        flush(path)
 
 
 def _keep_extras(old: Path, fresh: Path) -> None:
@@ -123,29 +122,12 @@ def _move_into_place(fresh: Path, target: Path) -> None:
         if aside.exists():
             aside.rename(target)
         raise
-    _flush_folder(target.parent)
+    flush(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sibling(path: Path, role: str) -> Path:
     return path.with_name(f".{path.name}.{role}-{secrets.token_hex(4)}")
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    """Make renames in a folder durable, where the system can open folders at all (Windows cannot)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _cannot_write(target: Path, error: OSError) -> BundleError:

@@ -7,7 +7,6 @@ No state of a random generator is in it: every step draws from a generator that 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from avgn_edge._base.atomic import atomic_write
 from avgn_edge._base.errors import DataError
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.training.training_settings import TrainingSettings
@@ -74,15 +74,8 @@ class StateFile:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        partial = self.path.with_name(self.path.name + ".partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(self.path, durable=True, alone=True) as partial, partial.open("wb") as file:
+            torch.save(content, file)
 
     def load(self) -> Progress:
         """Bring everything to where the run stopped; DataError for another run's file, or a damaged one."""

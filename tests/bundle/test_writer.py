@@ -66,7 +66,7 @@ def test_a_precision_that_went_away_is_gone_and_extras_stay(bundle_dir, manifest
     assert [path.name for path in bundle_dir.parent.iterdir()] == [bundle_dir.name]
 
 
-@pytest.mark.parametrize("step", ["_write_durably", "_keep_extras", "_move_into_place"])
+@pytest.mark.parametrize("step", ["flush", "_keep_extras", "_move_into_place"])
 def test_a_failure_leaves_the_old_bundle_and_no_litter(step, bundle_dir, manifest, graph, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")

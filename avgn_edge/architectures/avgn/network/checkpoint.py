@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avgn_edge._base.atomic import atomic_write
 from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import Settings
@@ -20,13 +21,9 @@ def save(model: AVGN, path: Path) -> None:
     """Write the model as safetensors, settings and labels in its metadata; the file appears whole or not at all."""
     from safetensors.torch import save_file  # noqa: PLC0415 - needed by this function alone
 
-    partial = path.with_name(path.name + ".partial")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    try:
+    with atomic_write(path, alone=True) as partial:
         save_file(state, partial, metadata={"format": FORMAT, "settings": model.settings.to_json()})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> AVGN:
