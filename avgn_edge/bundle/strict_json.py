@@ -263,8 +263,6 @@ def _fault(item: object) -> str | None:
 def _reader(kind: Annotation) -> Read:
     """Return the reader of an annotation: of its type, and then its rules."""
     base, *metadata = get_args(kind) if get_origin(kind) is Annotated else (kind,)
-    if get_origin(base) is Literal:
-        base, metadata = str, [OneOf(get_args(base))]
     make = _MAKERS.get(get_origin(base) or base, _dataclass_reader)
     read = make(base, {type(one): one for one in metadata})
     rules = [one for one in metadata if callable(one)]
@@ -317,6 +315,10 @@ def _string_reader(_kind: Annotation, metadata: Metadata) -> Read:
         return value
 
     return (lambda value: value) if metadata.keys() & {OneOf, Matches} else text  # these refuse what is no string too
+
+
+def _literal_reader(kind: Annotation, _metadata: Metadata) -> Read:
+    return _reader(Annotated[str, OneOf(get_args(kind))])
 
 
 def _list_reader(kind: Annotation, metadata: Metadata) -> Read:
@@ -432,6 +434,7 @@ _MAKERS: dict[Any, Callable[[Any, Metadata], Read]] = {
     int: _number_reader,
     float: _number_reader,
     str: _string_reader,
+    Literal: _literal_reader,
     tuple: _list_reader,
     Mapping: _mapping_reader,
     Union: _union_reader,
