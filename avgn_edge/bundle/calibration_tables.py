@@ -1,15 +1,26 @@
-"""What a bundle knows of stopping: a confidence, or tables that calibration measured on held-out clips.
+"""What calibration leaves in a bundle: when to stop, measured on held-out clips, and a record of how it went.
 
 An answer comes in steps: 0 after listening, 1 after the glances, 2 and on after each look. A table holds for one number
 of glances (T_G), because what an answer's confidence is worth depends on what it has seen.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias, get_args
 
-from avgn_edge.bundle.strict_json import MAY_BE_MISSING, FieldError, Keys, Length, OneOf, Within
+from avgn_edge.bundle.strict_json import (
+    MAX_INTEGER,
+    MAY_BE_MISSING,
+    FieldError,
+    JsonValue,
+    Keys,
+    Length,
+    OneOf,
+    Within,
+    shown,
+)
 
 LISTENED, GLANCED, FIRST_LOOK = 0, 1, 2
 """Steps of an answer."""
@@ -19,6 +30,10 @@ MAX_ROWS = 1000
 MAX_CLIPS = 10_000_000
 MAX_MACS = 10**15
 MAX_TEMPERATURE = 1000.0
+MAX_DEPTH = 16
+"""Levels of lists and objects inside a record."""
+MAX_VALUES = 200_000
+"""Values inside a record."""
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Share: TypeAlias = Annotated[float, Within(0.0, 1.0)]
@@ -101,3 +116,39 @@ class OperatingPoint:
     thresholds: Annotated[tuple[Annotated[float, Within(0.0, 2.0)], ...], Length(FIRST_LOOK + 1, MAX_STEPS)] | None
     top1: Share
     mean_macs: SomeMacs
+
+
+def _bounded(record: Mapping[str, JsonValue]) -> str | None:
+    """Rule: any JSON of bounded size and depth, with finite numbers."""
+    todo: list[tuple[object, int]] = [(record, 1)]
+    seen = 0
+    while todo:
+        item, depth = todo.pop()
+        seen += 1
+        if (why := _fault(item)) is not None:
+            return why
+        if isinstance(item, dict | list):
+            if depth > MAX_DEPTH or seen + len(todo) + len(item) > MAX_VALUES:
+                return f"nested deeper than {MAX_DEPTH}, or more than {MAX_VALUES} values"
+            todo.extend((child, depth + 1) for child in (item.values() if isinstance(item, dict) else item))
+    return None
+
+
+def _fault(item: object) -> str | None:
+    """Say why a value of a record is refused, but for what is inside it."""
+    if isinstance(item, float) and not math.isfinite(item):
+        return f"{item} is not a finite number"
+    if isinstance(item, int) and abs(item) > MAX_INTEGER:
+        return "an integer of more than 64 bits"
+    for text in (item,) if isinstance(item, str) else item if isinstance(item, dict) else ():
+        if not isinstance(text, str):
+            return "a field's name is not a string"
+        if any("\ud800" <= character <= "\udfff" for character in text):  # halves of characters have no UTF-8
+            return f"{shown(text)} is not text"
+    if item is None or isinstance(item, dict | list | str | float | int):
+        return None
+    return f"a {type(item).__name__} is not JSON"
+
+
+Record: TypeAlias = Annotated[Mapping[str, JsonValue], _bounded]
+"""Any JSON object of bounded size: on what, and how, a bundle was calibrated."""

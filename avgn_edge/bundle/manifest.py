@@ -16,11 +16,10 @@ from avgn_edge._base.text import MOST as MOST_LABELS
 from avgn_edge._base.text import Task
 from avgn_edge._base.text import fault as label_fault
 from avgn_edge.bundle.architecture import Architecture, architecture, known
-from avgn_edge.bundle.calibration_tables import ExitSettings, Macs, OperatingPoint, Precision
+from avgn_edge.bundle.calibration_tables import ExitSettings, Macs, OperatingPoint, Precision, Record
 from avgn_edge.bundle.strict_json import (
     MAY_BE_MISSING,
     FieldError,
-    JsonValue,
     Keys,
     Length,
     Matches,
@@ -30,7 +29,6 @@ from avgn_edge.bundle.strict_json import (
     decode,
     encode,
     field_types,
-    free_form,
     one_line,
     parse,
     refuse,
@@ -185,7 +183,7 @@ class Manifest:
     `graphs` is precision → graph → file, with all graphs of the architecture for each precision. `int8_variants` is
     variant → graph → file, of the graphs that differ from those of "u8s8", which `graphs` holds. `cost` is graph →
     price, the same for every precision. `calibration` is a record of bounded size: on what, and how, the bundle was
-    calibrated. What depends on the network is read by `_of_network`'s annotations.
+    calibrated. The annotations of what depends on the network are in `_kinds`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -200,7 +198,7 @@ class Manifest:
     int8_variants: Annotated[Graphs, MAY_BE_MISSING] = field(default_factory=dict)
     cost: Mapping[str, GraphCost]
     exits: ExitSettings = field(default_factory=ExitSettings)
-    calibration: Annotated[Mapping[str, JsonValue], free_form] | None = None
+    calibration: Record | None = None
     operating_points: Annotated[tuple[OperatingPoint, ...], Length(0, 1000)] = ()
     provenance: Annotated[Mapping[Name, Note], Length(0, 100)] = field(default_factory=dict)
 
