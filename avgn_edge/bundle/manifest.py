@@ -204,7 +204,7 @@ class Manifest:
 
     @property
     def network(self) -> Architecture:
-        """What the network of this name is."""
+        """The network that the bundle says it is of."""
         return architecture(self.architecture)
 
     @property
@@ -213,17 +213,21 @@ class Manifest:
         return self.network.names
 
     def graph_file(self, precision: str, graph: str, variant: str = "u8s8") -> GraphFile | None:
-        """The file of a graph for what computes it; None for an INT8 variant that the bundle does not hold."""
+        """Return the file of a graph; None for an INT8 variant that the bundle does not hold."""
         if precision != "int8" or variant == "u8s8":
             return self.graphs[precision][graph]
         files = self.int8_variants.get(variant)
         return None if files is None else files.get(graph, self.graphs["int8"][graph])
 
     @property
+    def folders(self) -> Graphs:
+        """The files of each precision, and of each INT8 variant under "int8-" and its name, by graph."""
+        return {**self.graphs, **{f"int8-{variant}": files for variant, files in self.int8_variants.items()}}
+
+    @property
     def files(self) -> tuple[GraphFile, ...]:
         """Every file the manifest names."""
-        folders = (*self.graphs.values(), *self.int8_variants.values())
-        return tuple(file for graphs in folders for file in graphs.values())
+        return tuple(file for graphs in self.folders.values() for file in graphs.values())
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -45,11 +45,16 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: str | Iterable[str] = ()) -> Bundle:
-        """Read the bundle in the folder `path`.
+        """Read the bundle in a folder, and check that its files lie in it and have the right sizes.
 
-        That every file exists inside the folder with the right size is checked here. Its hash is checked here for the
-        precisions named in `verify` ("all": every one), for others by `Bundle.verify` or `graph_bytes_path`: a
-        precision that is never used is never read.
+        Args:
+            path: The folder.
+            verify: The precisions whose files are also hashed here, or "all". Those of other precisions are when they
+                are first asked for: a precision that is never used is never read.
+
+        Raises:
+            BundleError: There is no bundle, or it is damaged, unknown or unsafe.
+
         """
         if not isinstance(path, str | os.PathLike):
             raise BundleError(f"bundle {shown(path)}", "it is no path", "give a bundle's folder")
@@ -184,9 +189,9 @@ def _check_bytes(path: Path, graph: GraphFile) -> None:
 
 
 def _check_described(real: Signature, described: GraphFile, name: str) -> None:
-    """BundleError where the graph in a file is not what the manifest says of it: names, types, ranks, fixed sizes.
+    """Compare the graph in a file with what the manifest says of it: names, types, ranks and fixed sizes.
 
-    A size that the manifest gives a name may be fixed in an output, not in an input: the graph takes any there.
+    A size that the manifest gives a name may be fixed in an output, but not in an input, where the graph takes any.
     """
     both = ("input", real.inputs, described.inputs), ("output", real.outputs, described.outputs)
     for kind, found, declared in both:
@@ -203,10 +208,18 @@ def _check_described(real: Signature, described: GraphFile, name: str) -> None:
 
 
 def check_network(manifest: Manifest, path: Path) -> None:
-    """BundleError where the declared graphs are not those of a network of the manifest's labels and settings."""
+    """Check that the graphs are those of the manifest's network with its labels and settings.
+
+    Args:
+        manifest: Which network, labels and settings, and the inputs and outputs of its graphs.
+        path: Where the bundle is, for the error.
+
+    Raises:
+        BundleError: A graph's inputs or outputs have other names, types or shapes.
+
+    """
     expected = manifest.network.signatures(manifest)
-    folders = {**manifest.graphs, **{f"int8-{name}": files for name, files in manifest.int8_variants.items()}}
-    for folder, files in folders.items():
+    for folder, files in manifest.folders.items():
         known: dict[str, int | str] = {}
         for graph, described in files.items():
             where = f"{path}: {graph} in {folder} for {len(manifest.labels)} labels"

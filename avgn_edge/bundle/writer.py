@@ -44,11 +44,20 @@ def describe_graph(
 def write_bundle(
     directory: str | Path, manifest: Manifest, graph_files: Mapping[str, Mapping[str, bytes | Path]]
 ) -> Bundle:
-    """Write a bundle to `directory`, replacing a bundle already there whole, and return it opened.
+    """Write a bundle, in place of one that is already there. Whatever fails, the old bundle stays as it was.
 
-    `graph_files` is precision → graph → ONNX bytes or the path of a file, which may lie in the bundle being replaced;
-    an INT8 variant is a key of its own, "int8-s8s8". `manifest` describes each of them (`describe_graph`). Anything
-    else in an old bundle's folder is kept. Whatever fails, the old bundle stays as it was.
+    Args:
+        directory: Its folder. What else lies in an old bundle's folder is kept.
+        manifest: What it holds; `describe_graph` makes what it says of each graph.
+        graph_files: Precision, or "int8-s8s8" for an INT8 variant → graph → ONNX bytes or the path of a file, which may
+            lie in the bundle that is replaced.
+
+    Returns:
+        The bundle, opened.
+
+    Raises:
+        BundleError: The files are not those that the manifest describes, or cannot be written.
+
     """
     target = Path(directory).resolve()
     check_replaceable(target)
@@ -84,10 +93,9 @@ def check_replaceable(target: Path) -> None:
 def _fill(folder: Path, manifest: Manifest, graph_files: Mapping[str, Mapping[str, bytes | Path]]) -> None:
     data = manifest.to_json()
     checked = Manifest.from_json(data)  # the writer holds itself to what the reader will ask
-    described = {**checked.graphs, **{f"int8-{name}": graphs for name, graphs in checked.int8_variants.items()}}
-    if set(graph_files) != set(described):
+    if set(graph_files) != set(checked.folders):
         raise BundleError(str(folder), "the graphs' precisions differ from the manifest's", "describe every graph")
-    for precision, graphs in described.items():
+    for precision, graphs in checked.folders.items():
         for name in graphs:
             content = graph_files[precision].get(name)
             if content is None:
