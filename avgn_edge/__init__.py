@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from avgn_edge._base.lazy import lazily
+from avgn_edge._base import lazily
 
 # ONNX Runtime (on Linux from 1.29 on) makes a device id and sends telemetry unless this is set when it is imported, by
 # us or by PyTorch's exporter, here or in a process that is started; what it offers to call afterwards stops none of it.

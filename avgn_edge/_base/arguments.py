@@ -29,17 +29,17 @@ def shown(value: object) -> str:
 
 
 def whole(name: str, value: object, low: int, high: int | None = None) -> int:
-    """Return a whole number, Python's or NumPy's, of `low` to `high` (None: without limit); True is none."""
+    """Return a whole number, Python's or NumPy's but no bool, of `low` to `high` (None: without limit)."""
     allowed = f"{low} or more" if high is None else f"{low} to {high}"
     try:
-        number = operator.index(value)  # type: ignore[arg-type] # what it cannot take is what is to be found out
+        found = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type] # or it says so
     except TypeError:
+        found = None
+    if found is None:
         refuse(name, value, "it is not a whole number", f"give {allowed}")
-    if isinstance(value, bool):
-        refuse(name, value, "it is not a whole number", f"give {allowed}")
-    if number < low or (high is not None and number > high):
+    if found < low or (high is not None and found > high):
         refuse(name, value, f"it must lie in {low}..{'' if high is None else high}", f"give {allowed}")
-    return number
+    return found
 
 
 def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
@@ -57,7 +57,7 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
 
 
 def choice(name: str, value: object, allowed: Sequence[Text]) -> Text:
-    """Return the one of `allowed` that `value` is, exactly."""
+    """Return `value` if it is one of `allowed`."""
     for one in allowed:
         if isinstance(value, str) and value == one:
             return one

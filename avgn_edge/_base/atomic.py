@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,24 +13,59 @@ from avgn_edge._base.errors import AvgnEdgeError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a name to write to; what is there in the end gets the name `path`. AvgnEdgeError where that fails."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+def atomic_write(path: Path, *, durable: bool = False, alone: bool = False) -> Iterator[Path]:
+    """Give a file to write, which gets the name `path` when the block ends well. Until then `path` stays as it was.
+
+    Args:
+        path: The file to make, or to replace.
+        durable: Whether it is on the disk when the block ends, so that a power cut loses nothing.
+        alone: Whether nobody else writes `path` meanwhile. What a kill leaves is then overwritten the next time;
+            otherwise each writer has a file of its own.
+
+    Raises:
+        OSError: It cannot be written.
+
+    """
+    own = f".{path.name}.{os.getpid()}-{threading.get_ident()}.part"
+    partial = path.with_name(f"{path.name}.partial" if alone else own)
     try:
-        yield unfinished
-        unfinished.replace(path)
+        yield partial
+        if durable:
+            flush(partial)
+        partial.replace(path)
+        if durable:
+            flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Do as `atomic_write` does for a file that a person named: AvgnEdgeError where it cannot be written."""
+    try:
+        with atomic_write(path) as partial:
+            yield partial
     except OSError as error:
         raise AvgnEdgeError(
             str(path), f"it cannot be written ({error.strerror or error})", "name another file, or make room"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text."""
-    with whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
+    """Write a text whole; AvgnEdgeError where that fails."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    # Windows opens no folders, and not every file system flushes one.
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_writable(path: Path) -> None:

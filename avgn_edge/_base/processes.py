@@ -72,9 +72,20 @@ R = TypeVar("R")
 
 
 def map_in_processes(function: Callable[[T], R], things: Iterable[T], workers: int, chunk: int = 1) -> Iterator[R]:
-    """Yield what `function` makes of each of `things`, in their order; each of `workers` takes `chunk` at a time.
+    """Do as `map` does, in several processes.
 
-    With one worker or none this process does it itself. BrokenProcessPool where a worker dies.
+    Args:
+        function: What to call; it can be pickled.
+        things: Its arguments.
+        workers: How many processes; with one or none this process does it itself.
+        chunk: How many things a worker takes at a time.
+
+    Yields:
+        The results, in the order of the things.
+
+    Raises:
+        BrokenProcessPool: A worker died.
+
     """
     if workers <= 1:
         yield from map(function, things)

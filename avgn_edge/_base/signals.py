@@ -20,11 +20,11 @@ PATIENCE_S: Final = 5.0
 
 
 class Listening:
-    """While it is entered, each of the signals calls `heard` in place of what it did before; of SIGTERM only the first.
+    """A context in which SIGINT and SIGTERM call `heard`, and nothing else.
 
-    Ctrl-C twice is a person in a hurry; `timeout` sends SIGTERM to a process and then to all of its group.
-    Nothing changes outside the main thread, where signals cannot be had, nor for a signal that is ignored, as nohup and
-    a shell's & have it.
+    Only the first SIGTERM counts, because `timeout` sends one to a process and then one to all of its group. Every
+    SIGINT does: Ctrl-C twice is a person in a hurry. A signal that is ignored stays so, as under nohup or a shell's &,
+    and outside the main thread, which alone gets signals, nothing changes.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Listening:
         self._terminated = False
 
     def heard(self) -> None:
-        """What a signal does."""
+        """React to a signal."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -58,10 +58,10 @@ class Listening:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Keep the signals from processes that are started meanwhile, for good; this one gets them afterwards.
+    """A context that keeps the signals for good from processes started in it; this process gets them afterwards.
 
-    A terminal, systemd or SLURM send them to all processes of a job. Its workers have to live on: the first process
-    finishes what is under way, and ends them itself. Each of them calls `obey_parent_alone`.
+    A terminal, systemd and SLURM send signals to all processes of a job. Its workers have to live on, because the first
+    process finishes what is under way and then ends them itself. Each worker calls `obey_parent_alone`.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

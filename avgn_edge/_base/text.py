@@ -1,4 +1,4 @@
-"""Text that comes from outside: made safe to print, and as the name of a class."""
+"""Text that comes from outside: escaped for printing, and checked as a label."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST: Final = 200
 
 
 def fault(label: str) -> str | None:
-    """Say why `label` cannot be one: 1 to 200 printable characters, blank at neither end; None where it can."""
+    """Say why a label is refused; None for 1 to 200 printable characters without blanks at the ends."""
     if not label.strip():
         return "it is empty"
     if len(label) > LONGEST:
@@ -40,7 +40,7 @@ def fault(label: str) -> str | None:
 
 
 def fault_of_list(labels: Sequence[str]) -> str | None:
-    """Say why `labels` cannot be those of a network; None where they can: 1 to 100,000 of them, none given twice."""
+    """Say why a network's labels are refused; None for 1 to 100,000 good ones, each given once."""
     if not 1 <= len(labels) <= MOST:
         return f"there are {len(labels)} labels, where 1 to {MOST} are allowed"
     for label in labels:

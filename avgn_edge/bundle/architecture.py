@@ -1,8 +1,7 @@
-"""Networks by name: the roles of their graphs, and all else that what is no network must know of one.
+"""Networks, found by name, and what the rest of the package must know of one.
 
-A network is a folder of its own with a module `spec` in it that holds `ARCHITECTURE`; nothing here imports it before
-its name is asked for. Another package's network is found by the entry point group `avgn_edge.architectures`, whose
-entries name such modules.
+A network is a folder with a module `spec`, which holds `ARCHITECTURE` and is imported when its name is asked for. A
+network of another package is found by an entry point of the group `avgn_edge.architectures` that names such a module.
 """
 
 from __future__ import annotations
@@ -18,13 +17,17 @@ if TYPE_CHECKING:
     Expected = tuple[str, tuple[int | str, ...]]  # type and shape; a size that is a name is the same wherever it stands
     Signatures = Mapping[str, tuple[Mapping[str, Expected], Mapping[str, Expected]]]
 
+ITEMS = "n"
+"""The size of what a graph takes any number of."""
+MELS = (1, 96, 64)
+"""The size of a moment's log-mel spectrogram."""
 GROUP = "avgn_edge.architectures"
 _OWN = {"avgn": "avgn_edge.architectures.avgn.spec"}
 
 
 @dataclass(frozen=True)
 class GraphRole:
-    """What one graph of a network is."""
+    """One graph of a network."""
 
     name: str
     """In the manifest, and of its files."""
@@ -44,17 +47,17 @@ class Architecture:
 
     name: str
     graphs: tuple[GraphRole, ...]
-    """Those needed first in front."""
+    """In the order in which a clip needs them."""
     settings: type[Any]
     """The class of its part of the manifest, a `bundle.manifest.NetworkSettings`."""
     signatures: Callable[[Any], Signatures]
     """From a `bundle.manifest.Manifest`: graph → its inputs and its outputs by name, for the sizes given there."""
     prices: Mapping[str, tuple[str, ...]]
-    """What a person may want to know the price of, besides listening, and the graphs that it runs, once each."""
+    """Steps whose price is told besides that of listening, and the graphs that each runs once."""
     look: tuple[str, ...]
-    """The graphs of one step after the glances, at a moment that had none: what a device's speed is told by."""
+    """The graphs of a look at a moment without a glance, by whose time a device's speed is told."""
     steps: Callable[[int], int]
-    """How many exit steps a clip has that takes so many looks."""
+    """From a number of looks: how many exit steps a clip has."""
     policy: str
     """Where its class of `runtime.loop.Policy` is, as module:name."""
     stream_policy: str
@@ -87,20 +90,20 @@ def load(place: str) -> Any:  # noqa: ANN401 - a class or a function of a networ
     return getattr(import_module(module), name)
 
 
+def _installed() -> dict[str, str]:
+    """Return the networks of other packages: name → module."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that our own networks need not wait for
+
+    return {entry.name: entry.value for entry in entry_points(group=GROUP)}
+
+
 @cache
 def architecture(name: str) -> Architecture:
-    """Return a network; KeyError for a name that is none's."""
-    module = _OWN.get(name)
-    if module is None:
-        from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that our own networks need not wait for
-
-        module = {entry.name: entry.value for entry in entry_points(group=GROUP)}[name]
-    found: Architecture = import_module(module).ARCHITECTURE
+    """Return the network of a name; KeyError where there is none."""
+    found: Architecture = import_module(_OWN.get(name) or _installed()[name]).ARCHITECTURE
     return found
 
 
 def known() -> tuple[str, ...]:
     """Return the names of all networks that are installed."""
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return (*_OWN, *sorted(entry.name for entry in entry_points(group=GROUP)))
+    return (*_OWN, *sorted(_installed()))

@@ -1,20 +1,26 @@
-"""What a bundle knows of stopping: a confidence, or tables that calibration measured on held-out clips.
+"""What calibration leaves in a bundle: when to stop, measured on held-out clips, and a record of how it went.
 
 An answer comes in steps: 0 after listening, 1 after the glances, 2 and on after each look. A table holds for one number
 of glances (T_G), because what an answer's confidence is worth depends on what it has seen.
 """
 
-from __future__ import annotations
-
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from avgn_edge.bundle import fields as check
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+from avgn_edge.bundle.strict_json import (
+    MAX_INTEGER,
+    MAY_BE_MISSING,
+    FieldError,
+    JsonValue,
+    Keys,
+    Length,
+    OneOf,
+    Within,
+    shown,
+)
 
 LISTENED, GLANCED, FIRST_LOOK = 0, 1, 2
 """Steps of an answer."""
@@ -24,6 +30,16 @@ MAX_ROWS = 1000
 MAX_CLIPS = 10_000_000
 MAX_MACS = 10**15
 MAX_TEMPERATURE = 1000.0
+MAX_DEPTH = 16
+"""Levels of lists and objects inside a record."""
+MAX_VALUES = 200_000
+"""Values inside a record."""
+
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+Share: TypeAlias = Annotated[float, Within(0.0, 1.0)]
+Macs: TypeAlias = Annotated[int, Within(0, MAX_MACS)]
+SomeMacs: TypeAlias = Annotated[int, Within(1, MAX_MACS)]
+Count: TypeAlias = Annotated[int, Within(0, MAX_STEPS)]
 
 
 @dataclass(frozen=True)
@@ -33,71 +49,39 @@ class RiskRow:
     `disagreements` counts the clips that stopped early with another answer than the full network's.
     """
 
-    confidence: float
-    disagreements: int
-    mean_macs: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_dict(cls, value: object, path: str) -> RiskRow:
-        """Check and read the JSON form."""
-        got = check.fields(value, path, ("confidence", "disagreements", "mean_macs"))
-        return cls(
-            check.number(got["confidence"], f"{path}.confidence", 0.0, 1.0),
-            check.integer(got["disagreements"], f"{path}.disagreements", 0, MAX_CLIPS),
-            check.integer(got["mean_macs"], f"{path}.mean_macs", 0, MAX_MACS),
-        )
+    confidence: Share
+    disagreements: Annotated[int, Within(0, MAX_CLIPS)]
+    mean_macs: Macs
 
 
 @dataclass(frozen=True)
 class ExitTable:
     """How sure answers are worth stopping at, of one precision and one number of glances."""
 
-    glances: int
-    temperatures: tuple[float, ...]
+    glances: Count
+    temperatures: Annotated[
+        tuple[Annotated[float, Within(1 / MAX_TEMPERATURE, MAX_TEMPERATURE)], ...], Length(FIRST_LOOK + 1, MAX_STEPS)
+    ]
     """By which each step's logits are divided, so that its scores are shares that come true (temperature scaling)."""
-    clips: int
+    clips: Annotated[int, Within(1, MAX_CLIPS)]
     """How many calibration clips the risk was counted on."""
-    full_macs: int
+    full_macs: SomeMacs
     """What these clips cost in the mean without stopping early."""
-    risk: tuple[RiskRow, ...]
+    risk: Annotated[tuple[RiskRow, ...], Length(0, MAX_ROWS)]
     """From the highest confidence to the lowest."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            **vars(self),
-            "temperatures": list(self.temperatures),
-            "risk": [row.to_dict() for row in self.risk],
-        }
+    def validate(self) -> None:
+        """Refuse rows that are not in order, or that count more clips than there were."""
+        confidences = [row.confidence for row in self.risk]
+        if confidences != sorted(set(confidences), reverse=True):
+            raise FieldError("its confidences do not fall from row to row", ".risk")
+        if max((row.disagreements for row in self.risk), default=0) > self.clips:
+            raise FieldError("more disagreements than clips", ".risk")
 
-    @classmethod
-    def from_dict(cls, value: object, path: str) -> ExitTable:
-        """Check and read the JSON form."""
-        got = check.fields(value, path, ("glances", "temperatures", "clips", "full_macs", "risk"))
-        temperatures = check.sequence(got["temperatures"], f"{path}.temperatures", FIRST_LOOK + 1, MAX_STEPS)
-        clips = check.integer(got["clips"], f"{path}.clips", 1, MAX_CLIPS)
-        risk = tuple(
-            RiskRow.from_dict(row, f"{path}.risk[{at}]")
-            for at, row in enumerate(check.sequence(got["risk"], f"{path}.risk", 0, MAX_ROWS))
-        )
-        if any(later.confidence >= sooner.confidence for sooner, later in pairwise(risk)):
-            check.refuse(f"{path}.risk", "its confidences do not fall from row to row")
-        if any(row.disagreements > clips for row in risk):
-            check.refuse(f"{path}.risk", "more disagreements than clips")
-        return cls(
-            glances=check.integer(got["glances"], f"{path}.glances", 0, MAX_STEPS),
-            temperatures=tuple(
-                check.number(item, f"{path}.temperatures[{at}]", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
-                for at, item in enumerate(temperatures)
-            ),
-            clips=clips,
-            full_macs=check.integer(got["full_macs"], f"{path}.full_macs", 1, MAX_MACS),
-            risk=risk,
-        )
+
+def _rising(tables: tuple[ExitTable, ...]) -> str | None:
+    falls = any(later.glances <= sooner.glances for sooner, later in pairwise(tables))
+    return "its numbers of glances do not rise from table to table" if falls else None
 
 
 @dataclass(frozen=True)
@@ -108,24 +92,12 @@ class ExitSettings:
     number of glances that was calibrated; a bundle that was never calibrated has none.
     """
 
-    confidence: float | None = None
-    tables: Mapping[str, tuple[ExitTable, ...]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        tables = {precision: [table.to_dict() for table in rows] for precision, rows in self.tables.items()}
-        return {"confidence": self.confidence, "tables": tables}
-
-    @classmethod
-    def from_dict(cls, value: object, precisions: tuple[str, ...], path: str = "exits") -> ExitSettings:
-        """Check and read the JSON form; a bundle written before there were tables has none."""
-        got = check.fields(value, path, ("confidence",), ("tables",))
-        confidence = got["confidence"]
-        by_precision = check.fields(got.get("tables", {}), f"{path}.tables", (), precisions)
-        return cls(
-            None if confidence is None else check.number(confidence, f"{path}.confidence", 0.0, 1.0),
-            {precision: _tables(rows, f"{path}.tables.{precision}") for precision, rows in by_precision.items()},
-        )
+    confidence: Share | None = None
+    tables: Annotated[
+        Mapping[str, Annotated[tuple[ExitTable, ...], Length(1, MAX_TABLES), _rising]],
+        Keys(get_args(Precision)),
+        MAY_BE_MISSING,
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,44 +108,47 @@ class OperatingPoint:
     (above 1.0: never). Without, it is what no clip may exceed, and how answers stop is left to the exit settings.
     """
 
-    precision: str
-    macs: int
+    precision: Annotated[str, OneOf(get_args(Precision))]
+    macs: SomeMacs
     """The cost that is asked for."""
-    glances: int
-    looks: int
-    thresholds: tuple[float, ...] | None
-    top1: float
-    mean_macs: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**vars(self), "thresholds": None if self.thresholds is None else list(self.thresholds)}
-
-    @classmethod
-    def from_dict(cls, value: object, precisions: tuple[str, ...], path: str) -> OperatingPoint:
-        """Check and read the JSON form."""
-        names = ("precision", "macs", "glances", "looks", "thresholds", "top1", "mean_macs")
-        got = check.fields(value, path, names)
-        thresholds = got["thresholds"]
-        if thresholds is not None:
-            thresholds = tuple(
-                check.number(item, f"{path}.thresholds[{at}]", 0.0, 2.0)
-                for at, item in enumerate(check.sequence(thresholds, f"{path}.thresholds", FIRST_LOOK + 1, MAX_STEPS))
-            )
-        return cls(
-            precision=check.choice(got["precision"], f"{path}.precision", precisions),
-            macs=check.integer(got["macs"], f"{path}.macs", 1, MAX_MACS),
-            glances=check.integer(got["glances"], f"{path}.glances", 0, MAX_STEPS),
-            looks=check.integer(got["looks"], f"{path}.looks", 1, MAX_STEPS),
-            thresholds=thresholds,
-            top1=check.number(got["top1"], f"{path}.top1", 0.0, 1.0),
-            mean_macs=check.integer(got["mean_macs"], f"{path}.mean_macs", 1, MAX_MACS),
-        )
+    glances: Count
+    looks: Annotated[int, Within(1, MAX_STEPS)]
+    thresholds: Annotated[tuple[Annotated[float, Within(0.0, 2.0)], ...], Length(FIRST_LOOK + 1, MAX_STEPS)] | None
+    top1: Share
+    mean_macs: SomeMacs
 
 
-def _tables(value: object, path: str) -> tuple[ExitTable, ...]:
-    rows = check.sequence(value, path, 1, MAX_TABLES)
-    tables = tuple(ExitTable.from_dict(row, f"{path}[{at}]") for at, row in enumerate(rows))
-    if any(later.glances <= sooner.glances for sooner, later in pairwise(tables)):
-        check.refuse(path, "its numbers of glances do not rise from table to table")
-    return tables
+def _bounded(record: Mapping[str, JsonValue]) -> str | None:
+    """Rule: any JSON of bounded size and depth, with finite numbers."""
+    todo: list[tuple[object, int]] = [(record, 1)]
+    seen = 0
+    while todo:
+        item, depth = todo.pop()
+        seen += 1
+        if (why := _fault(item)) is not None:
+            return why
+        if isinstance(item, dict | list):
+            if depth > MAX_DEPTH or seen + len(todo) + len(item) > MAX_VALUES:
+                return f"nested deeper than {MAX_DEPTH}, or more than {MAX_VALUES} values"
+            todo.extend((child, depth + 1) for child in (item.values() if isinstance(item, dict) else item))
+    return None
+
+
+def _fault(item: object) -> str | None:
+    """Say why a value of a record is refused, but for what is inside it."""
+    if isinstance(item, float) and not math.isfinite(item):
+        return f"{item} is not a finite number"
+    if isinstance(item, int) and abs(item) > MAX_INTEGER:
+        return "an integer of more than 64 bits"
+    for text in (item,) if isinstance(item, str) else item if isinstance(item, dict) else ():
+        if not isinstance(text, str):
+            return "a field's name is not a string"
+        if any("\ud800" <= character <= "\udfff" for character in text):  # halves of characters have no UTF-8
+            return f"{shown(text)} is not text"
+    if item is None or isinstance(item, dict | list | str | float | int):
+        return None
+    return f"a {type(item).__name__} is not JSON"
+
+
+Record: TypeAlias = Annotated[Mapping[str, JsonValue], _bounded]
+"""Any JSON object of bounded size: on what, and how, a bundle was calibrated."""

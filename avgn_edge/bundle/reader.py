@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import BundleError
-from avgn_edge.bundle.consistency import check_described
+from avgn_edge.bundle.architecture import ITEMS
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.onnx_scan import check_self_contained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from avgn_edge.bundle.manifest import GraphFile
+    from avgn_edge.bundle.architecture import Expected
+    from avgn_edge.bundle.manifest import GraphFile, TensorSpec
+    from avgn_edge.bundle.onnx_scan import Signature, Tensor
 
+_AGAIN = "export the bundle again"
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 2**20
 PACKAGED = "digits-small"
@@ -42,11 +45,16 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: str | Iterable[str] = ()) -> Bundle:
-        """Read the bundle in the folder `path`.
+        """Read the bundle in a folder, and check that its files lie in it and have the right sizes.
 
-        That every file exists inside the folder with the right size is checked here. Its hash is checked here for the
-        precisions named in `verify` ("all": every one), for others by `Bundle.verify` or `graph_bytes_path`: a
-        precision that is never used is never read.
+        Args:
+            path: The folder.
+            verify: The precisions whose files are also hashed here, or "all". Those of other precisions are when they
+                are first asked for: a precision that is never used is never read.
+
+        Raises:
+            BundleError: There is no bundle, or it is damaged, unknown or unsafe.
+
         """
         if not isinstance(path, str | os.PathLike):
             raise BundleError(f"bundle {shown(path)}", "it is no path", "give a bundle's folder")
@@ -159,13 +167,13 @@ def _locate(folder: Path, graph: GraphFile) -> Path:
         real = path.resolve(strict=True)
         inside, regular, size = real.is_relative_to(folder), real.is_file(), real.stat().st_size
     except (OSError, RuntimeError) as error:  # RuntimeError: a ring of symbolic links, before Python 3.13
-        raise BundleError(str(path), "missing, or it cannot be read", "export the bundle again") from error
+        raise BundleError(str(path), "missing, or it cannot be read", _AGAIN) from error
     if not inside:
         raise BundleError(str(path), "it leads outside the bundle", "copy the file into the bundle")
     if not regular:
-        raise BundleError(str(path), "not a regular file", "export the bundle again")
+        raise BundleError(str(path), "not a regular file", _AGAIN)
     if size != graph.bytes:
-        raise BundleError(str(path), f"{size} bytes, the manifest says {graph.bytes}", "export the bundle again")
+        raise BundleError(str(path), f"{size} bytes, the manifest says {graph.bytes}", _AGAIN)
     return real
 
 
@@ -176,5 +184,97 @@ def _check_bytes(path: Path, graph: GraphFile) -> None:
     except OSError as error:
         raise BundleError(str(path), f"cannot be read ({error.strerror})", "check its permissions") from error
     if hashlib.sha256(data).hexdigest() != graph.sha256:
-        raise BundleError(str(path), "its bytes differ from the manifest's hash", "export the bundle again")
-    check_described(check_self_contained(data, str(path)), graph, str(path))
+        raise BundleError(str(path), "its bytes differ from the manifest's hash", _AGAIN)
+    _check_described(check_self_contained(data, str(path)), graph, str(path))
+
+
+def _check_described(real: Signature, described: GraphFile, name: str) -> None:
+    """Compare the graph in a file with what the manifest says of it: names, types, ranks and fixed sizes.
+
+    A size that the manifest gives a name may be fixed in an output, but not in an input, where the graph takes any.
+    """
+    both = ("input", real.inputs, described.inputs), ("output", real.outputs, described.outputs)
+    for kind, found, declared in both:
+        by_name = {tensor.name: tensor for tensor in found}
+        names = [spec.name for spec in declared]
+        if set(by_name) != set(names) or len(found) != len(names):
+            why = f"its {kind}s are {_listed(by_name)}, the manifest says {_listed(names)}"
+            raise BundleError(name, why, _AGAIN)
+        for spec in declared:
+            tensor = by_name[spec.name]
+            if not _agree(tensor, spec, varies=kind == "input"):
+                why = f"its {kind} {spec.name} is {_told(tensor)}, the manifest says {spec.dtype} {_sizes(spec.shape)}"
+                raise BundleError(name, why, _AGAIN)
+
+
+def check_network(manifest: Manifest, path: Path) -> None:
+    """Check that the graphs are those of the manifest's network with its labels and settings.
+
+    Args:
+        manifest: Which network, labels and settings, and the inputs and outputs of its graphs.
+        path: Where the bundle is, for the error.
+
+    Raises:
+        BundleError: A graph's inputs or outputs have other names, types or shapes.
+
+    """
+    expected = manifest.network.signatures(manifest)
+    for folder, files in manifest.folders.items():
+        known: dict[str, int | str] = {}
+        for graph, described in files.items():
+            where = f"{path}: {graph} in {folder} for {len(manifest.labels)} labels"
+            inputs, outputs = expected[graph]
+            _check_tensors(where, "input", described.inputs, inputs, known, exactly=True)
+            _check_tensors(where, "output", described.outputs, outputs, known, exactly=False)
+
+
+def _check_tensors(
+    where: str,
+    kind: str,
+    declared: Sequence[TensorSpec],
+    expected: Mapping[str, Expected],
+    known: dict[str, int | str],
+    *,
+    exactly: bool,
+) -> None:
+    by_name = {spec.name: spec for spec in declared}
+    missing, more = expected.keys() - by_name.keys(), by_name.keys() - expected.keys()
+    if missing or (more and exactly):
+        raise BundleError(where, f"its {kind}s are {_listed(by_name)}, needed {_listed(expected)}", _AGAIN)
+    for name, (dtype, shape) in expected.items():
+        spec = by_name[name]
+        same_rank = spec.dtype == dtype and len(spec.shape) == len(shape)
+        if not (same_rank and all(_fits(size, real, known) for size, real in zip(shape, spec.shape, strict=True))):
+            wanted = [known.get(size, size) if isinstance(size, str) else size for size in shape]
+            why = f"its {kind} {name} is {spec.dtype} {_sizes(spec.shape)}, needed {dtype} {_sizes(wanted)}"
+            raise BundleError(where, why, _AGAIN)
+
+
+def _fits(size: int | str, real: int | str, known: dict[str, int | str]) -> bool:
+    if size == ITEMS:
+        return isinstance(real, str)
+    return real == (known.setdefault(size, real) if isinstance(size, str) else size)
+
+
+def _agree(tensor: Tensor, spec: TensorSpec, *, varies: bool) -> bool:
+    if tensor.dtype != spec.dtype:
+        return False
+    if tensor.shape is None:
+        return True
+    return len(tensor.shape) == len(spec.shape) and all(
+        real is None or (real == said if isinstance(said, int) else not varies)
+        for real, said in zip(tensor.shape, spec.shape, strict=True)
+    )
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tensor.dtype or 'no tensor'} {_sizes(['?' if size is None else size for size in tensor.shape or ()])}"
+
+
+def _sizes(shape: Sequence[int | str]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
+    text = ", ".join(name if name.isprintable() else ascii(name) for name in names)
+    return text[:200] or "none"

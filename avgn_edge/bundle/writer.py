@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avgn_edge._base.atomic import flush
 from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.manifest import GraphFile, Manifest
 from avgn_edge.bundle.reader import MANIFEST_NAME, Bundle
@@ -44,11 +44,20 @@ def describe_graph(
 def write_bundle(
     directory: str | Path, manifest: Manifest, graph_files: Mapping[str, Mapping[str, bytes | Path]]
 ) -> Bundle:
-    """Write a bundle to `directory`, replacing a bundle already there whole, and return it opened.
+    """Write a bundle, in place of one that is already there. Whatever fails, the old bundle stays as it was.
 
-    `graph_files` is precision → graph → ONNX bytes or the path of a file, which may lie in the bundle being replaced;
-    an INT8 variant is a key of its own, "int8-s8s8". `manifest` describes each of them (`describe_graph`). Anything
-    else in an old bundle's folder is kept. Whatever fails, the old bundle stays as it was.
+    Args:
+        directory: Its folder. What else lies in an old bundle's folder is kept.
+        manifest: What it holds; `describe_graph` makes what it says of each graph.
+        graph_files: Precision, or "int8-s8s8" for an INT8 variant → graph → ONNX bytes or the path of a file, which may
+            lie in the bundle that is replaced.
+
+    Returns:
+        The bundle, opened.
+
+    Raises:
+        BundleError: The files are not those that the manifest describes, or cannot be written.
+
     """
     target = Path(directory).resolve()
     check_replaceable(target)
@@ -70,26 +79,6 @@ def write_bundle(
     return Bundle.open(target)
 
 
-def replace_manifest(directory: str | Path, manifest: Manifest) -> Bundle:
-    """Replace manifest.json of the bundle in `directory` atomically; the graphs must be those the new one describes."""
-    target = Path(directory).resolve()
-    old = Bundle.open(target)
-    fresh = _sibling(target / MANIFEST_NAME, "new")
-    data = manifest.to_json()
-    checked = Bundle(old.path, Manifest.from_json(data), hashlib.sha256(data).hexdigest())
-    for precision in checked.precisions:
-        checked.verify(precision)
-    try:
-        _write_durably(fresh, data)
-        fresh.replace(target / MANIFEST_NAME)
-        _flush_folder(target)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    finally:
-        fresh.unlink(missing_ok=True)
-    return checked
-
-
 def check_replaceable(target: Path) -> None:
     """Refuse to replace anything but an empty folder or a bundle: what is replaced is removed."""
     if not target.exists():
@@ -104,21 +93,19 @@ def check_replaceable(target: Path) -> None:
 def _fill(folder: Path, manifest: Manifest, graph_files: Mapping[str, Mapping[str, bytes | Path]]) -> None:
     data = manifest.to_json()
     checked = Manifest.from_json(data)  # the writer holds itself to what the reader will ask
-    described = {**checked.graphs, **{f"int8-{name}": graphs for name, graphs in checked.int8_variants.items()}}
-    if set(graph_files) != set(described):
+    if set(graph_files) != set(checked.folders):
         raise BundleError(str(folder), "the graphs' precisions differ from the manifest's", "describe every graph")
-    for precision, graphs in described.items():
+    for precision, graphs in checked.folders.items():
         for name in graphs:
             content = graph_files[precision].get(name)
             if content is None:
                 raise BundleError(str(folder), f"no graph {name} in {precision}", "give every graph")
             path = folder / graphs[name].path
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(path, content.read_bytes() if isinstance(content, Path) else content)
-    _write_durably(folder / MANIFEST_NAME, data)
+            path.write_bytes(content.read_bytes() if isinstance(content, Path) else content)
+    (folder / MANIFEST_NAME).write_bytes(data)
     for path in (*folder.rglob("*"), folder):
-        if path.is_dir():
-            _flush_folder(path)
+        flush(path)
 
 
 def _keep_extras(old: Path, fresh: Path) -> None:
@@ -143,29 +130,12 @@ def _move_into_place(fresh: Path, target: Path) -> None:
         if aside.exists():
             aside.rename(target)
         raise
-    _flush_folder(target.parent)
+    flush(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sibling(path: Path, role: str) -> Path:
     return path.with_name(f".{path.name}.{role}-{secrets.token_hex(4)}")
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    """Make renames in a folder durable, where the system can open folders at all (Windows cannot)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _cannot_write(target: Path, error: OSError) -> BundleError:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 import avgn_edge
 from avgn_edge._base.errors import BundleError, DataError
 from avgn_edge.bundle.calibration_tables import ExitTable, OperatingPoint
-from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Manifest
-from avgn_edge.bundle.reader import Bundle
+from avgn_edge.bundle.reader import Bundle, check_network
 from avgn_edge.calibration.comparison import WHOLE, Agreement, Measured, compare, measure, truth_of
 from avgn_edge.calibration.exit_calibration import calibrate_exits, fitting
 from avgn_edge.calibration.precisions import GraphReport, Progress, QuantisedBundle, add_precisions, keep_precisions

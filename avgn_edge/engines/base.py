@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from avgn_edge._base.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
+    from types import ModuleType
 
 
 Int8Variant = Literal["u8s8", "s8s8", "symmetric"]
@@ -53,31 +57,33 @@ class Session(Protocol):
 
 
 class OpensGraphs(Protocol):
-    """What hands out a graph's session: `graphs.Sessions`, or something that stands before it."""
+    """Hands out the sessions of a bundle's graphs: `runtime.sessions.Sessions`, or a wrapper around it."""
 
     def get(self, graph: str) -> Session:
-        """The session of a graph."""
+        """Return the session of a graph."""
         ...
 
 
 class Engine(Protocol):
     """Opens graphs on one device."""
 
-    @property
-    def device(self) -> str:
-        """What is really used: "cpu", "cuda:0", "tensorrt:0", "openvino:CPU"."""
-        ...
-
-    @property
-    def report(self) -> DeviceReport:
-        """What was asked for, what is used, and why."""
-        ...
-
-    @property
-    def int8_variant(self) -> Int8Variant:
-        """Which of a bundle's INT8 graphs this device computes well."""
-        ...
+    device: str
+    """What is really used: "cpu", "cuda:0", "tensorrt:0", "openvino:CPU"."""
+    report: DeviceReport
+    """What was asked for, what is used, and why."""
+    int8_variant: Int8Variant
+    """Which of a bundle's INT8 graphs this device computes well."""
 
     def open(self, path: Path, precision: str = "fp32") -> Session:
         """Open an ONNX file of a precision; `DeviceError` when the device does not take it, never another instead."""
         ...
+
+
+def import_engine(package: str, advice: str) -> ModuleType:
+    """Import an engine's package, which takes 0.1 s or more; `DeviceError` with this advice where that fails."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        why = "it is not installed" if missing else f"it cannot be imported ({error})"
+        raise DeviceError(package, why, advice) from error

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import DeviceError
-from avgn_edge.engines.base import DeviceReport, Engine, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from avgn_edge.engines.base import Engine
 
-__all__ = ["Device", "DeviceReport", "Engine", "Session", "choose_precision", "open_engine", "precision_note"]
 
 VALID_DEVICES = "auto, cpu, cuda[:N], tensorrt[:N], openvino[:CPU|GPU|NPU|AUTO]"
 MAX_THREADS = 1024
@@ -30,11 +29,13 @@ _PREFERRED_ELSEWHERE = ("int8", "fp32", "fp16")
 
 @dataclass(frozen=True)
 class Device:
-    """A parsed `--device`: its kind, which GPU, and OpenVINO's own name for it."""
+    """A parsed `--device`."""
 
     kind: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
     index: int = 0
+    """Which GPU, of CUDA and TensorRT."""
     target: str = "CPU"
+    """OpenVINO's own name of a device."""
 
     @classmethod
     def parse(cls, text: str) -> Device:
@@ -54,10 +55,15 @@ class Device:
 
 
 def open_engine(device: str = "auto", *, threads: int | None = None) -> Engine:
-    """Open the engine for `device`, with `threads` CPU threads (None: the cores this process may use).
+    """Open the engine of a device.
 
-    A device asked for by name is used, or `DeviceError` says what is missing. `auto` is CUDA if it really runs a graph,
-    else ONNX Runtime's CPU, else OpenVINO's.
+    Args:
+        device: As `--device` has it. "auto" is CUDA if it really runs a graph, else ONNX Runtime's CPU, or OpenVINO's.
+        threads: CPU threads; None for the cores that this process may use.
+
+    Raises:
+        DeviceError: The device that was asked for cannot be used, and why; no other one is used instead.
+
     """
     wanted = Device.parse(device)
     if threads is not None and not (
@@ -74,10 +80,17 @@ def open_engine(device: str = "auto", *, threads: int | None = None) -> Engine:
 
 
 def choose_precision(asked: str, available: Sequence[str], device: str) -> str:
-    """Return the precision to use on `device` ("cpu", "cuda:0", …) of those a bundle holds.
+    """Return the precision to use.
 
-    `auto` is fp16 on CUDA and int8 elsewhere, or what comes nearest in the bundle (`precision_note` says so); one asked
-    for by name is used, or it is a `DeviceError`.
+    Args:
+        asked: As `--precision` has it. "auto" is fp16 on CUDA and int8 elsewhere, or else the next best in the bundle,
+            of which `precision_note` tells.
+        available: Those that the bundle holds.
+        device: What is really used: "cpu", "cuda:0", …
+
+    Raises:
+        DeviceError: The bundle does not hold the one that was asked for.
+
     """
     if not isinstance(asked, str) or asked.lower() not in VALID_PRECISIONS:
         raise DeviceError(f"precision {shown(asked)}", "unknown", f"choose one of {', '.join(VALID_PRECISIONS)}")
@@ -91,7 +104,7 @@ def choose_precision(asked: str, available: Sequence[str], device: str) -> str:
 
 
 def precision_note(asked: str, chosen: str, device: str) -> str | None:
-    """Return the sentence that says why `auto` chose something other than the best for the device, or None."""
+    """Say why "auto" chose another precision than the best for the device; None where it did not."""
     best = _preferred(device)[0]
     if asked.lower() != "auto" or chosen == best:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avgn_edge._base.lazy import lazily
+from avgn_edge._base import lazily
 
 if TYPE_CHECKING:
     from avgn_edge.runtime.budget import Budget

@@ -10,10 +10,8 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from avgn_edge._base.atomic import atomic_write
 from avgn_edge._base.user_cache import user_cache, writable_cache
 from avgn_edge.runtime.latency import GraphLatency, Run, quantile
 
@@ -80,16 +79,13 @@ def save(key: ProfileKey, paces: Mapping[str, GraphLatency]) -> Path | None:
     folder = writable_cache(_FOLDER)
     if folder is None:
         return None
-    path, temporary = folder / key.file_name, None
+    path = folder / key.file_name
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({"schema": SCHEMA, "key": asdict(key), "graphs": graphs}, file, indent=1)
-        Path(temporary).replace(path)
+        with atomic_write(path) as partial:
+            partial.write_text(
+                json.dumps({"schema": SCHEMA, "key": asdict(key), "graphs": graphs}, indent=1), encoding="utf-8"
+            )
     except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         return None
     return path
 

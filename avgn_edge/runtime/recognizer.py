@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import ArgumentError, BundleError, ClipError
 from avgn_edge._base.processes import usable_cores
-from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Preprocessing
-from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.bundle.reader import Bundle, check_network, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
 from avgn_edge.media.clip import Clip, ClipWrapper
 from avgn_edge.runtime.budget import Budget, LatencyModel, Ledger, Run

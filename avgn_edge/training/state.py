@@ -7,7 +7,6 @@ No state of a random generator is in it: every step draws from a generator that 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from avgn_edge._base.atomic import atomic_write
 from avgn_edge._base.errors import DataError
 from avgn_edge.training.stages import Recipe
 
@@ -79,15 +79,8 @@ class StateFile:
             "optimiser": optimiser.state_dict(),
             "schedule": schedule.state_dict(),
         }
-        partial = self._path.with_name(self._path.name + ".partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
-            partial.replace(self._path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(self._path, durable=True, alone=True) as partial, partial.open("wb") as file:
+            torch.save(content, file)
 
     def load(self) -> Progress:
         """Bring the network to where the run stopped; `restore` does so with the optimiser of the stage under way.

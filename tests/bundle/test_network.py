@@ -8,10 +8,9 @@ import json
 import pytest
 
 from avgn_edge._base.errors import BundleError
-from avgn_edge.bundle.consistency import check_network
 from avgn_edge.bundle.manifest import Manifest
 from avgn_edge.bundle.onnx_scan import Tensor, check_self_contained
-from avgn_edge.bundle.reader import Bundle, packaged_bundle_path
+from avgn_edge.bundle.reader import Bundle, check_network, packaged_bundle_path
 from avgn_edge.runtime.recognizer import Recognizer
 
 # ---- labels and settings beside what is declared --------------------------------------------------------------------

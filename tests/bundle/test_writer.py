@@ -11,9 +11,8 @@ import pytest
 from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.spec import GRAPHS
 from avgn_edge.bundle import writer
-from avgn_edge.bundle.calibration_tables import ExitSettings
 from avgn_edge.bundle.reader import Bundle
-from avgn_edge.bundle.writer import replace_manifest, write_bundle
+from avgn_edge.bundle.writer import write_bundle
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -67,7 +66,7 @@ def test_a_precision_that_went_away_is_gone_and_extras_stay(bundle_dir, manifest
     assert [path.name for path in bundle_dir.parent.iterdir()] == [bundle_dir.name]
 
 
-@pytest.mark.parametrize("step", ["_write_durably", "_keep_extras", "_move_into_place"])
+@pytest.mark.parametrize("step", ["flush", "_keep_extras", "_move_into_place"])
 def test_a_failure_leaves_the_old_bundle_and_no_litter(step, bundle_dir, manifest, graph, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -176,44 +175,3 @@ def test_two_entries_of_one_path_with_different_bytes_are_not_written(tmp_path, 
     with pytest.raises(BundleError, match=r"int8.local_encoder\.onnx.*hash"):
         write_bundle(tmp_path / "bundle", described, content(described, graph, other_graph))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_manifest_replaced_in_place_is_held_to_the_variants_files(variant_dir):
-    before = everything(variant_dir)
-    held = Bundle.open(variant_dir).manifest
-    wrong = dataclasses.replace(held.int8_variants["s8s8"]["local_encoder"], sha256="0" * 64)
-    with pytest.raises(BundleError, match=r"int8-s8s8.local_encoder\.onnx.*hash"):
-        replace_manifest(variant_dir, dataclasses.replace(held, int8_variants={"s8s8": {"local_encoder": wrong}}))
-    assert everything(variant_dir) == before
-    assert replace_manifest(variant_dir, renamed(held)).manifest.int8_variants == held.int8_variants
-
-
-def test_a_manifest_is_replaced_in_place(bundle_dir, manifest):
-    old = Bundle.open(bundle_dir)
-    new = dataclasses.replace(manifest, exits=ExitSettings(0.9))
-    bundle = replace_manifest(bundle_dir, new)
-    assert bundle.manifest == new == Bundle.open(bundle_dir).manifest
-    assert Bundle.open(bundle_dir).hash == bundle.hash != old.hash
-    assert sorted(path.name for path in bundle_dir.iterdir()) == ["graphs", "manifest.json"]
-
-
-def test_a_manifest_that_does_not_fit_the_graphs_replaces_nothing(bundle_dir, manifest):
-    before = everything(bundle_dir)
-    spatial = dataclasses.replace(manifest.graphs["fp32"]["spatial"], sha256="0" * 64)
-    wrong = dataclasses.replace(manifest, graphs={"fp32": {**manifest.graphs["fp32"], "spatial": spatial}})
-    for bad in (wrong, dataclasses.replace(manifest, name="a/b")):
-        with pytest.raises(BundleError):
-            replace_manifest(bundle_dir, bad)
-    assert everything(bundle_dir) == before
-
-
-def test_a_failed_replacement_of_the_manifest_leaves_the_old_one(bundle_dir, manifest, monkeypatch):
-    before = everything(bundle_dir)
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer, "_write_durably", fail)
-    with pytest.raises(BundleError, match="No space left"):
-        replace_manifest(bundle_dir, renamed(manifest))
-    assert everything(bundle_dir) == before

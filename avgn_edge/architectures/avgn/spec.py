@@ -6,48 +6,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge._base.errors import BundleError
-from avgn_edge.bundle import fields as check
-from avgn_edge.bundle.architecture import Architecture, GraphRole
+from avgn_edge.bundle.architecture import ITEMS, MELS, Architecture, GraphRole
 from avgn_edge.bundle.calibration_tables import FIRST_LOOK
-from avgn_edge.bundle.consistency import ITEMS, MELS
-from avgn_edge.bundle.manifest import MAX_SIDE, MAX_WIDTH, NetworkSettings
+from avgn_edge.bundle.manifest import NetworkSettings, Side, Width
+from avgn_edge.bundle.strict_json import refuse
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.architecture import Expected, Signatures
     from avgn_edge.bundle.manifest import Manifest, Preprocessing
-
-_WIDTHS = ("audio_dim", "global_dim", "local_dim", "policy_state", "classifier_state")
 
 
 @dataclass(frozen=True)
 class AvgnSettings(NetworkSettings):
     """Sizes that the policy needs: the patch's side in pixels, widths of features and of recurrent states."""
 
-    patch_size: int
-    audio_dim: int
-    global_dim: int
-    local_dim: int
-    policy_state: int
-    classifier_state: int
+    patch_size: Side
+    audio_dim: Width
+    global_dim: Width
+    local_dim: Width
+    policy_state: Width
+    classifier_state: Width
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {name: getattr(self, name) for name in ("patch_size", "glances", "looks", *_WIDTHS)}
-
-    @classmethod
-    def from_dict(cls, value: object, path: str = "settings") -> AvgnSettings:
-        """Check and read the JSON form."""
-        got = check.fields(value, path, ("patch_size", "glances", "looks", *_WIDTHS))
-        return cls(
-            **cls.dials(got, path),
-            patch_size=check.integer(got["patch_size"], f"{path}.patch_size", 1, MAX_SIDE),
-            **{name: check.integer(got[name], f"{path}.{name}", 1, MAX_WIDTH) for name in _WIDTHS},
-        )
+        return {"patch_size": self.patch_size, **super().to_dict()}  # where it has always stood
 
     def check(self, given: Preprocessing) -> None:
         """Refuse a patch that is larger than the frame."""
         if self.patch_size > given.frame_size:
-            check.refuse("settings.patch_size", f"{self.patch_size} is more than {given.frame_size}, the frame's")
+            refuse("settings.patch_size", f"{self.patch_size} is more than {given.frame_size}, the frame's")
 
 
 def signatures(manifest: Manifest) -> Signatures:

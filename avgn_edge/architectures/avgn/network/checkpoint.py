@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avgn_edge._base.atomic import atomic_write
 from avgn_edge._base.errors import BundleError
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import Settings
@@ -20,13 +21,9 @@ _MAKE_ONE = "give a checkpoint that `avgn-edge train` or avgn_edge.architectures
 
 def save(model: AVGN, path: Path) -> None:
     """Write the model as safetensors, settings and labels in its metadata; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    try:
+    with atomic_write(path, alone=True) as partial:
         save_file(state, partial, metadata={"format": FORMAT, "settings": model.settings.to_json()})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> AVGN:
