@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
 
 from avgn_edge._base.errors import MissingExtraError
 
-if find_spec("PIL") is None:
-    raise MissingExtraError("synth", "pillow", "train")
+try:
+    import_module("PIL")
+except ModuleNotFoundError as error:
+    raise MissingExtraError("synth", "pillow", "train") from error
 
 from avgn_edge.data.synth.clip_plan import ClipPlan, Variation, clip_rng, episode_at, plan_clip
 from avgn_edge.data.synth.dataset import Recipe, Summary, card_box, truth_of, write_dataset
