@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 ITEMS = "n"
 """The size of what a graph takes any number of."""
-MELS = (1, 96, 64)
-"""The size of a moment's log-mel spectrogram."""
 GROUP = "avgn_edge.architectures"
 _OWN = {"avgn": "avgn_edge.architectures.avgn.spec"}
 

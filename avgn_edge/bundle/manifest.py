@@ -34,6 +34,7 @@ from avgn_edge.bundle.strict_json import (
     refuse,
     shown,
 )
+from avgn_edge.media.front_ends import FRONT_ENDS, FrontEnd
 from avgn_edge.media.moments import GLANCE_ORDER
 
 SCHEMA_VERSION = 1
@@ -98,6 +99,12 @@ class Preprocessing:
     resize: Annotated[int, Within(8, MAX_SIDE)] = 256
     frame_size: int = 224
     glance_order: tuple[int, ...] = GLANCE_ORDER
+    front_end: Annotated[str, OneOf(tuple(FRONT_ENDS)), MAY_BE_MISSING] = "yamnet"
+
+    @property
+    def sound(self) -> FrontEnd:
+        """The front end."""
+        return FRONT_ENDS[self.front_end]
 
     def validate(self) -> None:
         """Refuse a frame that is larger than what it is cut from, and an order that is none of all the moments."""
@@ -236,7 +243,12 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {**encode(self), "settings": self.settings.to_dict()}
+        told: dict[str, Any] = {**encode(self), "settings": self.settings.to_dict()}
+        if (
+            self.preprocessing.front_end == Preprocessing.front_end
+        ):  # bundles from before there was a choice stay as they are
+            del told["preprocessing"]["front_end"]
+        return told
 
     def to_json(self) -> bytes:
         """Return the bytes of manifest.json."""

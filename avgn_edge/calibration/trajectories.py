@@ -108,7 +108,8 @@ def _row(manifest: Manifest, sessions: OpensGraphs, clip: Clip, glances: int) ->
     macs, reached = np.zeros(steps, dtype=np.int64), np.zeros(steps, dtype=np.bool_)
     ledger = Ledger(Budget(), manifest.cost, LatencyModel())
     never = Strategy(glances, looks, ExitRules(ExitSettings(None), ""), batched=False)
-    policy = load(network.policy)(Senses(clip, ledger), manifest, GraphRunner(sessions, ledger), ledger, never)
+    senses = Senses(clip, ledger, manifest.preprocessing.sound)
+    policy = load(network.policy)(senses, manifest, GraphRunner(sessions, ledger), ledger, never)
     for answer in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
         if answer.step is not None:
             scores[answer.step], macs[answer.step] = answer.probabilities, ledger.spent_macs

@@ -89,6 +89,15 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command stopped; begin where it never began.")
     ] = False,
+    audio_encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="f_A: mobilenet_v2, or mn04 with its AudioSet weights.")
+    ] = None,
+    glance_encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="f_G: mobilenet_v2, or efficientnet_lite0 with ImageNet weights.")
+    ] = None,
+    look_encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="f_L: mobilenet_v2, resnet50 or efficientnet_lite0.")
+    ] = None,
     imagenet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="torchvision's MobileNetV2 weights, for the glance.")
     ] = None,
@@ -161,6 +170,9 @@ def command(
         flip=not no_flip,
         without=tuple(without or ()),
         freeze=tuple(freeze or ()),
+        audio_encoder=audio_encoder,
+        glance_encoder=glance_encoder,
+        look_encoder=look_encoder,
         imagenet=imagenet,
         imagenet_local=imagenet_local,
         init=init,

@@ -17,6 +17,7 @@ from avgn_edge._base.arguments import instance, shown, whole
 from avgn_edge._base.errors import ClipError
 from avgn_edge.media.clip import Clip, OutOfTime, SoundLimit, not_heard
 from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameConverter, FrameGeometry
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.moments import DEFAULT_COUNT, centred_moments
 from avgn_edge.media.source import as_clip_error
 from avgn_edge.media.windows import ArrayPcm, WindowBuffer, fill_windows
@@ -48,6 +49,7 @@ class ArrayClip(Clip):
         duration_s: How long the clip lasts. None is until the last of `times`, else as long as the waveform.
         count: How many moments the clip has.
         geometry: The size of the frames that networks see.
+        front_end: What the sound is made ready for.
         name: What to call the clip in messages and results.
 
     Raises:
@@ -65,9 +67,11 @@ class ArrayClip(Clip):
         duration_s: float | None = None,
         count: int = DEFAULT_COUNT,
         geometry: FrameGeometry = DEFAULT_GEOMETRY,
+        front_end: FrontEnd = YAMNET,
         name: str = NAME,
     ) -> None:
         self.name = name
+        self._front_end = front_end
         whole("count", count, 1)
         instance("geometry", geometry, FrameGeometry)
         self._frames = _checked_frames(name, frames)
@@ -104,12 +108,12 @@ class ArrayClip(Clip):
         return self._converter.conversions
 
     def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments]).
+        """Return the sound around the moments (float32 [moments, samples]) and whether there is any (bool [moments]).
 
         It is made ready once: what the limit of the first call left out stays out, and a warning says so.
         """
         if self._windows is None:
-            buffer = WindowBuffer((moment.time_s for moment in self.moments), limit=limit)
+            buffer = WindowBuffer((moment.time_s for moment in self.moments), limit=limit, front_end=self._front_end)
             if self._pcm is not None:
                 with as_clip_error(self.name, f"give {WAVEFORM}"):
                     fill_windows(buffer, self._pcm)

@@ -9,7 +9,6 @@ import av.error
 import av.stream
 
 from avgn_edge.media.container import Clock, stream_at
-from avgn_edge.media.logmel import SAMPLE_RATE
 from avgn_edge.media.resample import Resampler
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ class AudioTrack:
         time_base = stream.time_base or Fraction(1, 1_000_000)
         self._clock = Clock(time_base, origin_s / time_base)
         self._origin_s = float(origin_s)
-        self._tick_samples = float(time_base) * SAMPLE_RATE
+        self._tick_s = float(time_base)
+        self._rate = 0  # of the windows that are filled
         self._indexed = len(stream.index_entries) > 0
         self._may_seek = True
         self.damaged = 0
@@ -71,6 +71,7 @@ class AudioTrack:
         Raises FFmpeg's errors only where nothing can be read.
         """
         run = _Run(windows, self._origin_s)
+        self._rate = windows.rate
         seek_s = INDEXED_SEEK_S if self._indexed or not windows.patient else SEEK_S
         packets = self._packets(0)
         landing: tuple[int, int] | None = None  # a seek must land after the first position, not after the second
@@ -90,10 +91,10 @@ class AudioTrack:
                 if needed is None and windows.next_needed(position) is None:
                     break
                 start = windows.next_needed(position)
-                if start is not None and end + PREROLL_S * SAMPLE_RATE < start:
+                if start is not None and end + PREROLL_S * self._rate < start:
                     run.end()
-                    if self._may_seek and start - end > seek_s * SAMPLE_RATE:
-                        target = start - round(PREROLL_S * SAMPLE_RATE)
+                    if self._may_seek and start - end > seek_s * self._rate:
+                        target = start - round(PREROLL_S * self._rate)
                         packets, landing = self._packets(target), (position, target)
                     continue
             self._decode(packet, run)
@@ -116,7 +117,7 @@ class AudioTrack:
             run.add(frame)
 
     def _packets(self, target: int | None) -> Iterator[Packet[AudioStream]]:
-        """Read packets from `target` (16 kHz samples) on, or from the start of the file (None)."""
+        """Read packets from `target` (samples of the windows) on, or from the start of the file (None)."""
         if target is None:
             self._container.close()
             self._container = self._reopen()
@@ -124,7 +125,7 @@ class AudioTrack:
             _ignore_other_streams(self._container, self._stream)
         elif target > 0:
             try:
-                self._container.seek(self._clock.ticks(target / SAMPLE_RATE), stream=self._stream)
+                self._container.seek(self._clock.ticks(target / self._rate), stream=self._stream)
             except av.error.FFmpegError:
                 self._may_seek = False
         packets = self._container.demux(self._stream)
@@ -141,12 +142,12 @@ class AudioTrack:
     def _position(self, packet: Packet[AudioStream]) -> int | None:
         if packet.pts is None:
             return None
-        return round(packet.pts * self._tick_samples - self._origin_s * SAMPLE_RATE)
+        return round(packet.pts * (self._tick_s * self._rate) - self._origin_s * self._rate)
 
     def _length(self, packet: Packet[AudioStream]) -> int:
-        """Return how many 16 kHz samples `packet` has, or two seconds, more than any codec packs, if unknown."""
+        """Return how many samples of the windows `packet` has; if unknown two seconds, more than any codec packs."""
         ticks = packet.duration or 0
-        return round(ticks * self._tick_samples) if ticks > 0 else 2 * SAMPLE_RATE
+        return round(ticks * (self._tick_s * self._rate)) if ticks > 0 else 2 * self._rate
 
 
 class _Run:
@@ -160,7 +161,7 @@ class _Run:
         self._kind: tuple[str, str, int] | None = None
         self._due_s = 0.0
         self.position = 0
-        """Up to where was written, in samples at 16 kHz."""
+        """Up to where was written, in samples of the windows."""
 
     def add(self, frame: AudioFrame) -> None:
         """Write `frame` where its time stamp says, or right after the one before."""
@@ -172,10 +173,10 @@ class _Run:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if not self._running or kind != self._kind or abs(time_s - self._due_s) > GAP_S:
             self.end()
-            self._due_s, self.position = time_s, round(time_s * SAMPLE_RATE)
+            self._due_s, self.position = time_s, round(time_s * self._windows.rate)
             self._running = self._is_wanted(length_s)
             if self._running and (self._resampler is None or kind != self._kind):
-                self._resampler, self._kind = Resampler(TOGETHER_S), kind
+                self._resampler, self._kind = Resampler(self._windows.rate, TOGETHER_S), kind
         self._due_s += length_s
         if self._resampler is None or not self._running:
             return
@@ -193,7 +194,7 @@ class _Run:
     def _is_wanted(self, length_s: float) -> bool:
         """Return whether a window needs the next `length_s`, or begins so soon after it that the filter needs it."""
         start = self._windows.next_needed(self.position)
-        return start is None or start <= self.position + (length_s + RUN_IN_S) * SAMPLE_RATE
+        return start is None or start <= self.position + (length_s + RUN_IN_S) * self._windows.rate
 
 
 def _ignore_other_streams(container: InputContainer, wanted: AudioStream) -> None:

@@ -86,8 +86,9 @@ class Clip(ABC):
             limit: How much time there is. Sound that it leaves no time for is silent, and a warning says so.
 
         Returns:
-            The windows, float32 [moments, 15600]: 16 kHz mono centred on each moment, zero outside the clip and in
-            gaps; and whether there is sound in them, bool [moments]: False for digital silence and without a track.
+            The windows, float32 [moments, samples], mono at the front end's rate: centred on each moment, zero outside
+            the clip and in gaps; and whether there is sound in them, bool [moments]: False for digital silence and
+            without a track.
         """
 
     @abstractmethod

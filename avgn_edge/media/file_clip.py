@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 from avgn_edge._base.errors import ClipError
 from avgn_edge.media.clip import Clip, SoundLimit, not_heard
 from avgn_edge.media.frames import FrameConverter, FrameGeometry
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.prefetch import Prefetcher
 from avgn_edge.media.source import CHECK_FILE, as_clip_error
 from avgn_edge.media.windows import WindowBuffer
@@ -88,6 +89,7 @@ class FileClip(Clip):
         sound: SoundTrack | None,
         *,
         reach: float,
+        front_end: FrontEnd = YAMNET,
         warnings: Iterable[str] = (),
     ) -> None:
         self.name, self.duration_s = name, segment.duration_s
@@ -99,6 +101,7 @@ class FileClip(Clip):
         self._segment = segment
         self._video = None if video is None else Prefetcher(video)
         self._sound = sound
+        self._front_end = front_end
         self._warnings = list(warnings)
         self._frame_warnings: list[str] = []  # apart, so that they come last whenever they are found
         self._windows: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
@@ -151,13 +154,13 @@ class FileClip(Clip):
         return tuple(found)
 
     def windows(self, limit: SoundLimit | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the sound around the moments (float32 [moments, 15600]) and whether there is any (bool [moments]).
+        """Return the sound around the moments (float32 [moments, samples]) and whether there is any (bool [moments]).
 
         It is read once: what the limit of the first call left out stays out, and a warning says so.
         """
         if self._windows is None:
             times_s = map(self._file_s, range(len(self.moments)))
-            buffer = WindowBuffer(times_s, self._segment.sound_s, limit)
+            buffer = WindowBuffer(times_s, self._segment.sound_s, limit, self._front_end)
             if self._sound is not None:
                 self._check_open()
                 with as_clip_error(self.name, CHECK_FILE):

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, YAMNet's front end in NumPy: the a_t of AVGN (section 3.1, input of f_A)."""
+"""Log-mel spectrograms in NumPy, the front ends of f_A (AVGN's a_t, section 3.1): YAMNet's and EfficientAT's."""
 
 from __future__ import annotations
 
@@ -10,37 +10,54 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from avgn_edge._base.errors import ArgumentError
+from avgn_edge.media.front_ends import EFFICIENTAT, YAMNET, FrontEnd
 
-SAMPLE_RATE: Final = 16_000
-WINDOW_SAMPLES: Final = 15_600
-"""Samples of one moment: 96 frames of 400, 160 apart, are 95 · 160 + 400 samples (0.975 s)."""
+Array = NDArray[np.float32]
+TOGETHER: Final = 12
+"""Frames of a matrix product, a part of all: 12 · 257 · 64 multiplications, where OpenBLAS's threads start at 2¹⁸."""
 
+
+def log_mel(waveforms: Array, front_end: FrontEnd = YAMNET) -> Array:
+    """Turn waveforms into log-mel spectrograms.
+
+    Args:
+        waveforms: float32 [n, samples], mono, ±1: windows of the front end, such as 15,600 samples at 16 kHz.
+        front_end: "yamnet", [time, band], or "efficientat", [band, time].
+
+    Returns:
+        float32 [n, 1, *front_end.shape]; silence is `front_end.silence` everywhere.
+
+    Raises:
+        ArgumentError: They are not windows of that many samples.
+    """
+    waveforms = np.asarray(waveforms, dtype=np.float32)
+    if waveforms.ndim != 2 or waveforms.shape[1] != front_end.window_samples:
+        why = f"it must be [n, {front_end.window_samples}], not {list(waveforms.shape)}"
+        raise ArgumentError("waveforms", why, "cut the sound into windows of that many samples")
+    return (_efficientat if front_end == EFFICIENTAT else _yamnet)(waveforms)[:, np.newaxis]
+
+
+# ---- YAMNet's: 96 frames of 25 ms, 10 ms apart, 64 bands of 125 to 7,500 Hz, ln(magnitude · mel + 0.001)
+
+SAMPLE_RATE: Final = YAMNET.sample_rate
+WINDOW_SAMPLES: Final = YAMNET.window_samples
+"""96 frames of 400, 160 apart, are 95 · 160 + 400 samples (0.975 s)."""
 FRAME_SAMPLES: Final = 400
 HOP_SAMPLES: Final = 160
 FFT_SIZE: Final = 512
-MEL_BANDS: Final = 64
+MEL_BANDS: Final = YAMNET.shape[1]
 LOWEST_HZ: Final = 125.0
 HIGHEST_HZ: Final = 7_500.0
 LOG_OFFSET: Final = 0.001
-TOGETHER: Final = 12
-"""Frames of a matrix product, a part of all: 12 · 257 · 64 multiplications, where OpenBLAS's threads start at 2¹⁸."""
-FRAMES: Final = (WINDOW_SAMPLES - FRAME_SAMPLES) // HOP_SAMPLES + 1
+FRAMES: Final = YAMNET.shape[0]
 
 
-def log_mel(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn `waveforms` (float32 [n, 15600], 16 kHz mono, ±1) into float32 [n, 1, 96, 64]: time, then mel band.
-
-    ln(magnitude · mel + 0.001); silence is ln(0.001) everywhere.
-    """
-    waveforms = np.asarray(waveforms, dtype=np.float32)
-    if waveforms.ndim != 2 or waveforms.shape[1] != WINDOW_SAMPLES:
-        why = f"it must be [n, {WINDOW_SAMPLES}], not {list(waveforms.shape)}"
-        raise ArgumentError("waveforms", why, "cut the sound into windows of that many samples")
+def _yamnet(waveforms: Array) -> Array:
     frames = sliding_window_view(waveforms, FRAME_SAMPLES, axis=1)[:, ::HOP_SAMPLES]
     # A frame's zeros come at its end, as TensorFlow pads it: only the phase would tell. A window at a time, in memory
     # that stays in the cache and needs no clearing: 16 windows took 2.8 ms so, and 7.8 in one array.
     padded = np.zeros((FRAMES, FFT_SIZE), dtype=np.float32)
-    mel = np.empty((len(waveforms), 1, FRAMES, MEL_BANDS), dtype=np.float32)
+    mel = np.empty((len(waveforms), FRAMES, MEL_BANDS), dtype=np.float32)
     for window, rows in zip(frames, mel, strict=True):
         np.multiply(window, _hann(), out=padded[:, :FRAME_SAMPLES])
         magnitude = np.abs(np.fft.rfft(padded, axis=1)).astype(np.float32, copy=False)
@@ -53,8 +70,8 @@ def log_mel(waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @cache
-def mel_filters() -> NDArray[np.float32]:
-    """Return the mel matrix, float32 [257, 64]: HTK bands of height 1, triangles linear in Hz.
+def mel_filters() -> Array:
+    """Return YAMNet's mel matrix, float32 [257, 64]: HTK bands of height 1, triangles linear in Hz.
 
     TensorFlow draws the same triangles linear in mel, which moves the log-mel by 0.01 at most; here they are
     those of `librosa.filters.mel(htk=True, norm=None)`, an independent reference that is easy to come by.
@@ -69,7 +86,7 @@ def mel_filters() -> NDArray[np.float32]:
 
 
 @cache
-def _hann() -> NDArray[np.float32]:
+def _hann() -> Array:
     """Return the periodic Hann window of one frame, float32 [400]."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
     return window.astype(np.float32)
@@ -81,3 +98,65 @@ def _mel(hertz: float) -> float:
 
 def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
+
+
+# ---- EfficientAT's (Schmid et al., 2023): pre-emphasis, 25 ms in 32 ms, 10 ms apart, 128 bands up to 15 kHz, power
+
+AT_FRAME_SAMPLES: Final = 800
+AT_HOP_SAMPLES: Final = 320
+AT_FFT_SIZE: Final = 1_024
+AT_BANDS: Final = EFFICIENTAT.shape[0]
+AT_HIGHEST_HZ: Final = 15_000.0
+PRE_EMPHASIS: Final = np.float32(0.97)
+AT_OFFSET: Final = 1e-5
+AT_TOGETHER: Final = 7
+"""Frames of a matrix product; of 98 a part of all."""
+AT_FRAMES: Final = EFFICIENTAT.shape[1]
+
+
+def _efficientat(waveforms: Array) -> Array:
+    emphasised = waveforms[:, 1:] - PRE_EMPHASIS * waveforms[:, :-1]
+    half = AT_FFT_SIZE // 2
+    mel = np.empty((len(waveforms), AT_FRAMES, AT_BANDS), dtype=np.float32)
+    for sound, rows in zip(emphasised, mel, strict=True):
+        # The ends are mirrored, as PyTorch centres its frames.
+        frames = sliding_window_view(np.pad(sound, half, mode="reflect"), AT_FFT_SIZE)[::AT_HOP_SAMPLES]
+        spectrum = np.fft.rfft(frames * _at_window(), axis=1)
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+        # The lower bands need few bins, the upper ones no low bins; in products too small for threads, as above.
+        power = power.reshape(-1, AT_TOGETHER, half + 1)
+        for bands, bins, filters in _at_filters():
+            rows.reshape(-1, AT_TOGETHER, AT_BANDS)[:, :, bands] = power[:, :, bins] @ filters
+    mel += np.float32(AT_OFFSET)
+    np.log(mel, out=mel)
+    mel += np.float32(4.5)
+    mel /= np.float32(5.0)
+    by_band: Array = mel.swapaxes(1, 2)
+    return by_band
+
+
+@cache
+def _at_window() -> Array:
+    """Return the symmetric Hann window of one frame in the middle of the transform, float32 [1024]."""
+    beside = (AT_FFT_SIZE - AT_FRAME_SAMPLES) // 2
+    return np.pad(np.hanning(AT_FRAME_SAMPLES), beside).astype(np.float32)
+
+
+@cache
+def _at_filters() -> tuple[tuple[slice, slice, Array], ...]:
+    """Return the mel matrix in parts: bands, bins, float32 [bins, bands].
+
+    HTK bands of height 1 from 0 Hz on, triangles linear in mel (Kaldi).
+    """
+    highest = 1127.0 * np.log1p(AT_HIGHEST_HZ / 700.0)
+    edges = np.linspace(0.0, highest, AT_BANDS + 2)
+    mel = 1127.0 * np.log1p(np.arange(AT_FFT_SIZE // 2 + 1) * (EFFICIENTAT.sample_rate / AT_FFT_SIZE) / 700.0)
+    bins, low, centre, high = mel[:, np.newaxis], edges[:-2], edges[1:-1], edges[2:]
+    filters = np.maximum(0.0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+    parts = []
+    for first in range(0, AT_BANDS, AT_BANDS // 2):
+        bands = slice(first, first + AT_BANDS // 2)
+        used = np.flatnonzero(filters[:, bands].any(axis=1))
+        reach = slice(int(used[0]), int(used[-1]) + 1)
+        parts.append((bands, reach, np.ascontiguousarray(filters[reach, bands], dtype=np.float32)))
+    return tuple(parts)

@@ -26,6 +26,7 @@ from avgn_edge.media.decoder_pool import MOST_DECODERS, DecoderPool
 from avgn_edge.media.file_clip import FileClip, Sampling, segment_of
 from avgn_edge.media.frame_index import INDEXED_FORMATS
 from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameGeometry
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.moments import DEFAULT_COUNT, Moment, centred_moments, moments_at
 from avgn_edge.media.source import (
     AUTO,
@@ -64,6 +65,7 @@ def open_clip(
     count: int = DEFAULT_COUNT,
     sampling: Sampling = "centre",
     geometry: FrameGeometry = DEFAULT_GEOMETRY,
+    front_end: FrontEnd = YAMNET,
     start_s: float | None = None,
     end_s: float | None = None,
     times: Times | None = None,
@@ -79,6 +81,7 @@ def open_clip(
         sampling: Where in its bin a moment is: "centre", or "cheap", where a frame is cheapest to decode, as far as the
             container has an index that tells.
         geometry: The size of the frames that networks see.
+        front_end: What the sound is made ready for: its rate and how much of it there is around a moment.
         start_s: Where a segment of the file begins, in seconds of the file; None is the file's start. Duration, moments
             and bins are the segment's, its second 0 is `start_s`, and outside it there is silence.
         end_s: Where the segment ends; up to half a second after the file's end is the file's end, and so is None.
@@ -125,6 +128,7 @@ def open_clip(
             ),
             parts.sound,
             reach=reach if sampling == "cheap" else 0.0,
+            front_end=front_end,
             warnings=parts.warnings,
         )
         undo.pop_all()

@@ -1,4 +1,4 @@
-"""Resamples sound of any rate, format and number of channels to 16 kHz mono, without delay (AVGN, section 4.1)."""
+"""Resamples sound of any rate, format and number of channels to a front end's mono, without delay (AVGN, 4.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from avgn_edge.media.logmel import SAMPLE_RATE
+from avgn_edge.media.front_ends import YAMNET
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -26,7 +26,7 @@ NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
 class Resampler:
-    """Streaming resampler to 16 kHz mono: concatenate the samples that `push` and then `end` or `pause` return.
+    """Streaming resampler to mono at `rate`: concatenate the samples that `push` and then `end` or `pause` return.
 
     Channels are averaged in NumPy because libswresample's own mix to mono weighs them: floats before resampling, which
     leaves it a single channel (both are linear), and other formats after it. More than `MOST_PLANES` channels are first
@@ -34,13 +34,14 @@ class Resampler:
     longer than FFmpeg.
     """
 
-    def __init__(self, together_s: float = TOGETHER_S) -> None:
+    def __init__(self, rate: int = YAMNET.sample_rate, together_s: float = TOGETHER_S) -> None:
+        self.rate = rate
         self._together_s = together_s
         self._waiting = av.AudioFifo()
-        self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._resampler = av.AudioResampler(format="fltp", rate=self.rate)
         self._packer = av.AudioResampler(format="flt")
         self._floats = False
-        self._rate = SAMPLE_RATE
+        self._source_rate = rate
         self._taken = 0  # samples of this run that went in
         self._given = 0  # samples of it that came out
         self._late = 0  # samples of earlier runs that are still to come out
@@ -50,7 +51,7 @@ class Resampler:
         # With a pts FFmpeg would stretch the sound or fill gaps.
         frame.pts = None
         self._waiting.write(frame)
-        self._rate = frame.sample_rate
+        self._source_rate = frame.sample_rate
         if self._waiting.samples < self._together_s * frame.sample_rate:
             return NOTHING
         return self._resampled()
@@ -58,7 +59,7 @@ class Resampler:
     def end(self) -> NDArray[np.float32]:
         """Return the rest of the run, float32 [n]. The next frame, of the same kind, begins another run."""
         rest = np.concatenate([self._resampled(), self._due(_mono(self._resampler.resample(None)))])
-        self._resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
+        self._resampler = av.AudioResampler(format="fltp", rate=self.rate)
         self._taken = self._given = self._late = 0
         return rest
 
@@ -66,17 +67,17 @@ class Resampler:
         """Return the rest of the run, float32 [n]. The next frame, of the same kind, begins another run.
 
         Unlike `end`, this keeps the filter: making it takes 0.3 ms, as long as resampling a second of sound. Silence
-        drives the rest out, so much of it that the next run begins on a whole sample at 16 kHz.
+        drives the rest out, so much of it that the next run begins on a whole sample of what comes out.
         """
         rest = self._resampled()
         if not self._floats:
             return np.concatenate([rest, self.end()])
-        step = whole_step(self._rate)
-        together = -(-(self._taken + round(PAUSE_S * self._rate)) // step) * step
-        silence = mono_frame(np.zeros(together - self._taken, dtype=np.float32), self._rate)
+        step = whole_step(self._source_rate, self.rate)
+        together = -(-(self._taken + round(PAUSE_S * self._source_rate)) // step) * step
+        silence = mono_frame(np.zeros(together - self._taken, dtype=np.float32), self._source_rate)
         rest = np.concatenate([rest, self._due(_mono(self._resampler.resample(silence)))])
-        beyond = self._given - round(self._taken * SAMPLE_RATE / self._rate)
-        self._late = together * SAMPLE_RATE // self._rate - self._given
+        beyond = self._given - round(self._taken * self.rate / self._source_rate)
+        self._late = together * self.rate // self._source_rate - self._given
         self._taken = self._given = 0
         return rest[: len(rest) - beyond]
 
@@ -107,9 +108,9 @@ class Resampler:
         return samples[late:]
 
 
-def whole_step(rate: int) -> int:
-    """Return the smallest number of samples at `rate` that last a whole number of samples at 16 kHz."""
-    return rate // gcd(rate, SAMPLE_RATE)
+def whole_step(rate: int, other: int) -> int:
+    """Return the smallest number of samples at `rate` that last a whole number of samples at the rate `other`."""
+    return rate // gcd(rate, other)
 
 
 def mono_frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:

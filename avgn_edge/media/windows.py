@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.media.clip import SoundLimit
-from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.resample import Resampler, mixed, mono_frame, whole_step
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ MARGIN_S: Final = 0.1
 class WindowBuffer:
     """The windows of a clip, zero until they are written; memory does not grow with the length of the track.
 
-    Positions are samples at 16 kHz from the file's second 0; sample 0 of a window lies half a window before its moment.
+    Positions are samples at the front end's rate from the file's second 0; sample 0 of a window lies half a window
+    before its moment.
     A reader goes forwards and tells `go_on` how far it has come. With a `limit`, as many windows are wanted as there is
     time for, the most important ones of those to come; they are chosen again after each complete window. While all
     are silent, one more is wanted whatever the time, for sound is the shortest way to an answer.
@@ -40,6 +41,7 @@ class WindowBuffer:
         sound_s: Start and end of the sound that is used, in seconds of the file; what lies outside stays zero. None is
             no limit.
         limit: How much time there is; None is no limit.
+        front_end: What the windows are for: their rate and their length.
     """
 
     def __init__(
@@ -47,13 +49,16 @@ class WindowBuffer:
         times_s: Iterable[float],
         sound_s: tuple[float | None, float | None] = (None, None),
         limit: SoundLimit | None = None,
+        front_end: FrontEnd = YAMNET,
     ) -> None:
-        half = WINDOW_SAMPLES / 2 / SAMPLE_RATE
+        self.rate: Final = front_end.sample_rate
+        self._length = front_end.window_samples
+        half = self._length / 2 / self.rate
         first_s, end_s = sound_s
-        self._first = -FAR if first_s is None else round(first_s * SAMPLE_RATE)
-        self._end = FAR if end_s is None else round(end_s * SAMPLE_RATE)
-        self.starts: Final = tuple(round((moment_s - half) * SAMPLE_RATE) for moment_s in times_s)
-        self.samples: Final = np.zeros((len(self.starts), WINDOW_SAMPLES), dtype=np.float32)
+        self._first = -FAR if first_s is None else round(first_s * self.rate)
+        self._end = FAR if end_s is None else round(end_s * self.rate)
+        self.starts: Final = tuple(round((moment_s - half) * self.rate) for moment_s in times_s)
+        self.samples: Final = np.zeros((len(self.starts), self._length), dtype=np.float32)
         self.not_finite = False
         """Whether `finish` found infinite samples or NaN, and made them silent."""
         self._limit = limit
@@ -83,7 +88,7 @@ class WindowBuffer:
         if limit is None:
             return True
         now = time.perf_counter()
-        complete = {moment for moment in self._wanted if self.starts[moment] + WINDOW_SAMPLES <= position}
+        complete = {moment for moment in self._wanted if self.starts[moment] + self._length <= position}
         if self._begun_s is None:
             self._begun_s = now
             self._choose(limit, -FAR, complete, now, limit.each_s)  # windows before the track's start are complete
@@ -96,13 +101,13 @@ class WindowBuffer:
         """Copy `samples` (float32 [n], the first at `position`) into every window they reach."""
         end = position + len(samples)
         for window, start in zip(self.samples, self.starts, strict=True):
-            first, last = max(position, start, self._first), min(end, start + WINDOW_SAMPLES, self._end)
+            first, last = max(position, start, self._first), min(end, start + self._length, self._end)
             if first < last:
                 window[first - start : last - start] = samples[first - position : last - position]
 
     def next_needed(self, position: int) -> int | None:
         """Return the first sample at or after `position` in a wanted window; None if all lie before it."""
-        following = bisect_right(self._in_order, position - WINDOW_SAMPLES)
+        following = bisect_right(self._in_order, position - self._length)
         return max(self._in_order[following], position) if following < len(self._in_order) else None
 
     def spans(self) -> list[tuple[int, int]]:
@@ -110,13 +115,13 @@ class WindowBuffer:
         spans: list[tuple[int, int]] = []
         for start in self._in_order:
             if spans and start <= spans[-1][1]:
-                spans[-1] = (spans[-1][0], start + WINDOW_SAMPLES)
+                spans[-1] = (spans[-1][0], start + self._length)
             else:
-                spans.append((start, start + WINDOW_SAMPLES))
+                spans.append((start, start + self._length))
         return spans
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the windows (float32 [n, 15600]) and whether there is sound in them (bool [n])."""
+        """Return the windows (float32 [n, samples]) and whether there is sound in them (bool [n])."""
         self.samples[self.unread] = 0.0
         peaks = _peaks(self.samples)
         self.not_finite = not np.isfinite(peaks).all()
@@ -199,25 +204,25 @@ Pcm: TypeAlias = ArrayPcm | SoundFileTrack
 
 def fill_windows(windows: WindowBuffer, pcm: Pcm) -> None:
     """Write the sound around every moment into `windows`; it is read a second at a time, and no other sound."""
-    step = whole_step(pcm.rate)
+    step = whole_step(pcm.rate, windows.rate)
     margin = round(MARGIN_S * pcm.rate)
     place = min(windows.starts, default=0)
-    resampler = Resampler()
+    resampler = Resampler(windows.rate)
     while windows.go_on(place):
         following = [span for span in windows.spans() if span[1] > place]
         if not following:
             break
         start, end = max(following[0][0], place), following[0][1]
         place = end
-        first = max(0, (start * pcm.rate // SAMPLE_RATE - margin) // step * step)
-        last = min(pcm.length, -(-end * pcm.rate // SAMPLE_RATE) + margin)
+        first = max(0, (start * pcm.rate // windows.rate - margin) // step * step)
+        last = min(pcm.length, -(-end * pcm.rate // windows.rate) + margin)
         if first < last:
             _fill_span(windows, pcm, resampler, first, last)
 
 
 def _fill_span(windows: WindowBuffer, pcm: Pcm, resampler: Resampler, first: int, last: int) -> None:
     block = max(1, round(BLOCK_S * pcm.rate))
-    position = first * SAMPLE_RATE // pcm.rate
+    position = first * windows.rate // pcm.rate
     for start in range(first, last, block):
         samples = pcm.read(start, min(start + block, last))
         if len(samples) == 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import av
 import numpy as np
 
-from avgn_edge.media.logmel import LOG_OFFSET, SAMPLE_RATE, WINDOW_SAMPLES
+from avgn_edge.media.front_ends import YAMNET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,13 +22,12 @@ QUALITY: Final = "4"
 GLANCE_PIXELS: Final = 144
 """The longer side of a frame that was only glanced at."""
 THUMBNAIL_PIXELS: Final = 96
-WINDOW_S: Final = WINDOW_SAMPLES / SAMPLE_RATE
+WINDOW_S: Final = YAMNET.window_samples / YAMNET.sample_rate
 COLUMNS: Final = 1_200
 """Pixels of the spectrogram's width."""
 LEAST_SHARE: Final = 0.3
 """Of a moment's sixteenth that its sound takes at least: in an hour, a second would be invisible."""
 SHADES: Final = 96
-_QUIET: Final = float(np.log(LOG_OFFSET))
 _LEAST_RANGE: Final = 4.0
 """In ln: what is even is drawn as even, not as its noise."""
 _COLOURS: Final = (
@@ -74,14 +73,14 @@ def fitted(shown: Box, longest: int) -> tuple[int, int]:
 
 
 def spectrogram(record: Record) -> NDArray[np.uint8]:
-    """Return the sound on the clip's time axis, uint8 [64, 1200]: 0 where nothing was heard, else a shade from 1 on.
+    """Return the sound on the clip's time axis, uint8 [bands, 1200]: 0 where nothing was heard, else a shade from 1 on.
 
     Low tones are at the bottom. Shades run from the quietest to the loudest of this clip.
     """
     picture = np.zeros((record.spectrograms.shape[2], COLUMNS), dtype=np.uint8)
     if not record.heard.any():
         return picture
-    low = max(_QUIET, float(np.quantile(record.spectrograms, 0.02)))
+    low = max(record.silence, float(np.quantile(record.spectrograms, 0.02)))
     high = max(float(np.quantile(record.spectrograms, 0.998)), low + _LEAST_RANGE)
     shades = 1 + np.clip((record.spectrograms - low) / (high - low) * (SHADES - 1), 0, SHADES - 1).astype(np.uint8)
     heard = [moment for moment in record.moments if record.heard[moment.index]]

@@ -35,7 +35,7 @@ class RecordingClip(ClipWrapper):
         self.seen: dict[int, NDArray[np.uint8]] = {}
         """The delivered frames by moment, uint8 [crop, crop, 3] each, in the order of delivery."""
         self.sound: NDArray[np.float32] | None = None
-        """The delivered windows, float32 [moments, 15600]."""
+        """The delivered windows, float32 [moments, samples]."""
         self.heard: NDArray[np.bool_] | None = None
         """Which of them have sound, bool [moments]."""
 
@@ -113,7 +113,9 @@ class Record:
     heard: NDArray[np.bool_]
     """Which moments have sound, bool [moments]."""
     spectrograms: NDArray[np.float32]
-    """Log-mel of the moments that were heard, float32 [heard, 96, 64]: time, then mel band."""
+    """Log-mel of the moments that were heard, float32 [heard, frames, bands]."""
+    silence: float
+    """What they are where there is no sound."""
     gflops: Mapping[str, float]
     """10^9 multiply-accumulates by graph; their sum is `result.budget.spent_gflops`."""
 
@@ -157,6 +159,7 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
         size = clip.display_size if clip.has_video and frames else None
         given = manifest.preprocessing
         side = float(given.frame_size)
+        spectrograms = log_mel(sound[heard], given.sound)[:, 0]
         return Record(
             result=result,
             budget=options.budget,
@@ -171,7 +174,8 @@ def record(recognizer: Recognizer, open_it: Callable[[], Clip], options: Options
             shown=None if size is None else frame_geometry(given).to_source((0.0, 0.0, side, side), size),
             frames=frames,
             heard=heard,
-            spectrograms=log_mel(sound[heard])[:, 0],
+            spectrograms=spectrograms if given.sound.time_first else spectrograms.swapaxes(1, 2),
+            silence=given.sound.silence,
             gflops=_gflops(result, manifest),
         )
 

@@ -39,7 +39,8 @@ class ClipRun:
         with ledger.timing(Run(OPEN)):
             clip, mine = open_clip()
         try:
-            policy: loop.Policy = load(manifest.network.policy)(Senses(clip, ledger), manifest, runner, ledger, chosen)
+            senses = Senses(clip, ledger, manifest.preprocessing.sound)
+            policy: loop.Policy = load(manifest.network.policy)(senses, manifest, runner, ledger, chosen)
             self.sessions.open_ahead(policy.wanted_graphs)
             for told in loop.run(policy, ledger, manifest.task, len(manifest.labels)):
                 if last_only and told.exit is None:

@@ -38,6 +38,7 @@ def open_for(
         count=given.moments,
         sampling=sampling,
         geometry=frame_geometry(given),
+        front_end=given.sound,
         start_s=start_s,
         end_s=end_s,
         decoders=decoders,

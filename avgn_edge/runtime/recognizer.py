@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from avgn_edge._base.arguments import shown
 from avgn_edge._base.errors import ArgumentError, BundleError, ClipError
 from avgn_edge._base.processes import usable_cores
-from avgn_edge.bundle.manifest import Preprocessing
 from avgn_edge.bundle.reader import Bundle, check_network, packaged_bundle_path
 from avgn_edge.engines.select import choose_precision, open_engine
 from avgn_edge.media.clip import Clip, ClipWrapper
@@ -337,8 +336,16 @@ class Recognizer:
         chosen, sessions = self.strategy(options), self._open_sessions()
         from avgn_edge.media.array_clip import ArrayClip  # noqa: PLC0415 - imports PyAV
 
-        geometry = frame_geometry(self.manifest.preprocessing)
-        with ArrayClip(frames, waveform, sample_rate, times, count=self._moments, geometry=geometry) as clip:
+        given = self.manifest.preprocessing
+        with ArrayClip(
+            frames,
+            waveform,
+            sample_rate,
+            times,
+            count=given.moments,
+            geometry=frame_geometry(given),
+            front_end=given.sound,
+        ) as clip:
             (answer,) = self._run(clip, chosen, sessions, last_only=True)
             return answer
 
@@ -519,9 +526,9 @@ def _is_clip(source: object) -> bool:
 
 
 def _check_preprocessing(bundle: Bundle) -> None:
-    """Refuse a bundle whose front end is not the one that is built here."""
-    given, ours = bundle.manifest.preprocessing, Preprocessing()
-    if (given.sample_rate, given.window_samples) != (ours.sample_rate, ours.window_samples):
+    """Refuse a bundle whose front end is not as it is built here."""
+    given = bundle.manifest.preprocessing
+    if (given.sample_rate, given.window_samples) != (given.sound.sample_rate, given.sound.window_samples):
         raise BundleError(
             str(bundle.path), "its audio front end is not one that this version has", "install a newer avgn-edge"
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avgn_edge.media.clip import OutOfTime, SoundLimit
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, Ledger, Run
 
@@ -25,13 +26,13 @@ class Senses:
     without one, frames that are expected decode in a thread beside everything else.
     """
 
-    def __init__(self, clip: Clip, ledger: Ledger) -> None:
-        self._clip, self._ledger = clip, ledger
+    def __init__(self, clip: Clip, ledger: Ledger, front_end: FrontEnd = YAMNET) -> None:
+        self._clip, self._ledger, self._front_end = clip, ledger, front_end
         self.name = clip.name
         self.has_video, self.has_audio = clip.has_video, clip.has_audio
 
     def listen(self, order: Sequence[int], encode: Callable[[int], Run]) -> tuple[Floats, Flags]:
-        """Return log-mel spectrograms [n, 1, 96, 64] of the moments that are heard, and which those are [T].
+        """Return log-mel spectrograms [n, 1, *shape] of the moments that are heard, and which those are [T].
 
         Against the clock the moments of `order` go first; `encode` says what encodes so many of them.
         """
@@ -48,9 +49,9 @@ class Senses:
         count = int(heard.sum())
         self._ledger.charge(Run(DECODE_AUDIO, count or len(windows)), time.perf_counter() - started)
         if not count:
-            return np.zeros((0, 1, 96, 64), np.float32), heard
+            return np.zeros((0, 1, *self._front_end.shape), np.float32), heard
         with self._ledger.timing(Run(FRONT_END, count)):
-            return log_mel(windows[heard]), heard
+            return log_mel(windows[heard], self._front_end), heard
 
     def decoding(self, moments: Sequence[int]) -> Run:
         """Return the run that decodes the frames of these moments; how much that is, only a time budget asks."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from avgn_edge._base.errors import ClipError
 from avgn_edge.bundle.manifest import Preprocessing
-from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
+from avgn_edge.media.logmel import log_mel
 from avgn_edge.runtime import device_profile
 from avgn_edge.runtime.budget import DECODE, DECODE_AUDIO, FRONT_END, Budget, LatencyModel, Ledger, Run
 from avgn_edge.runtime.front_end import open_for
@@ -40,8 +40,13 @@ class WarmMedia:
             if sample.is_file():
                 self._read(sample, LatencyModel())
                 self._read(sample, pace)
+            sound = self._given.sound
             pace.know(
-                {FRONT_END: device_profile.timed(lambda items: log_mel(np.zeros((items, WINDOW_SAMPLES), np.float32)))}
+                {
+                    FRONT_END: device_profile.timed(
+                        lambda items: log_mel(np.zeros((items, sound.window_samples), np.float32), sound)
+                    )
+                }
             )
 
     def _read(self, sample: Path, pace: LatencyModel) -> None:

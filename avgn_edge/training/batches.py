@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avgn_edge.media.logmel import LOG_OFFSET
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.frames)
 
-
-SILENCE = math.log(LOG_OFFSET)
-"""What masks are filled with. The network meets this value wherever nothing sounds, so that a mask is a short silence;
-a mean, as SpecAugment has it, would be another value for each clip, and one that inference never shows in a block."""
 
 _PLACES = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
 """Top-left corners in quarters of the room that is left: corners, centre, edges, and half way to the corners (TSN)."""
@@ -144,19 +140,23 @@ def change_gain(waveforms: NDArray[np.float32], rng: np.random.Generator, most_d
 
 
 def mask_spectrograms(
-    spectrograms: NDArray[np.float32], rng: np.random.Generator, time_mask: int, band_mask: int
+    spectrograms: NDArray[np.float32],
+    rng: np.random.Generator,
+    time_mask: int,
+    band_mask: int,
+    front_end: FrontEnd = YAMNET,
 ) -> NDArray[np.float32]:
-    """Silence one stretch of time and one of mel bands in each moment (SpecAugment): float32 [n, 1, rows, bands].
+    """Silence one stretch of time and one of mel bands in each moment (SpecAugment): float32 [n, 1, *shape].
 
-    Widths are drawn from 0 up to and with the two limits, moment by moment.
+    Widths are drawn from 0 up to and with the two limits, moment by moment. The network meets silence wherever nothing
+    sounds; a mean, as SpecAugment has it, would be another value for each clip, which inference never shows in a block.
     """
     masked: NDArray[np.float32] = spectrograms.copy()
-    rows, bands = masked.shape[2:]
-    for moment in masked:
-        first, last = _stretch(rng, rows, time_mask)
-        moment[:, first:last] = SILENCE
-        first, last = _stretch(rng, bands, band_mask)
-        moment[:, :, first:last] = SILENCE
+    for moment in masked if front_end.time_first else masked.swapaxes(2, 3):
+        first, last = _stretch(rng, moment.shape[1], time_mask)
+        moment[:, first:last] = front_end.silence
+        first, last = _stretch(rng, moment.shape[2], band_mask)
+        moment[:, :, first:last] = front_end.silence
     return masked
 
 

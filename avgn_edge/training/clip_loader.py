@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from avgn_edge._base.errors import ClipError, DataError
 from avgn_edge._base.signals import kept_from_children, obey_parent_alone
 from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.media.opening import open_clip
 from avgn_edge.training.batches import Augmentation, Batch, augment_frames, change_gain, mask_spectrograms
@@ -89,7 +90,10 @@ class ClipMoments(Dataset[Item]):
     Raises DataError for a clip whose labels do not fit the data set.
     """
 
-    def __init__(self, dataset: DataSet, augmentation: Augmentation | None, seed: int = 0) -> None:
+    def __init__(
+        self, dataset: DataSet, augmentation: Augmentation | None, seed: int = 0, front_end: FrontEnd = YAMNET
+    ) -> None:
+        self._front_end = front_end
         self._clips = dataset.clips
         self._augmentation = augmentation
         self._seed = seed
@@ -108,16 +112,16 @@ class ClipMoments(Dataset[Item]):
         try:
             if self._augmentation is not None:
                 return self._drawn(labelled, self._augmentation, rng)
-            with _opened(labelled, GEOMETRY) as clip:
-                return self._sample(labelled, clip, _frames(clip), log_mel(clip.windows()[0]))
+            with self._opened(labelled, GEOMETRY) as clip:
+                return self._sample(labelled, clip, _frames(clip), log_mel(clip.windows()[0], self._front_end))
         except ClipError as error:
             return Failure(labelled.name, str(error))
 
     def _drawn(self, labelled: LabelledClip, options: Augmentation, rng: np.random.Generator) -> Sample:
-        with _opened(labelled, _UNCUT, partial(draw_times, rng)) as clip:
+        with self._opened(labelled, _UNCUT, partial(draw_times, rng)) as clip:
             frames = augment_frames(_frames(clip), rng, GEOMETRY.crop, options)
-            spectrograms = log_mel(change_gain(clip.windows()[0], rng, options.gain_db))
-            spectrograms = mask_spectrograms(spectrograms, rng, options.time_mask, options.band_mask)
+            spectrograms = log_mel(change_gain(clip.windows()[0], rng, options.gain_db), self._front_end)
+            spectrograms = mask_spectrograms(spectrograms, rng, options.time_mask, options.band_mask, self._front_end)
             return self._sample(labelled, clip, frames, spectrograms)
 
     def _sample(
@@ -129,18 +133,24 @@ class ClipMoments(Dataset[Item]):
         target = np.array(rows[0], dtype=np.int64) if self._single else several
         return Sample(labelled.name, frames, spectrograms, clip.windows()[1], target, warnings)
 
+    def _opened(
+        self, labelled: LabelledClip, geometry: FrameGeometry, times: Callable[[float], Sequence[float]] | None = None
+    ) -> Clip:
+        return open_clip(
+            labelled.path,
+            count=MOMENTS,
+            geometry=geometry,
+            front_end=self._front_end,
+            start_s=labelled.start_s,
+            end_s=labelled.end_s,
+            times=times,
+        )
+
 
 def draw_times(rng: np.random.Generator, duration_s: float) -> list[float]:
     """Draw a moment in each of 16 equal bins, seconds in order of time; a sixteenth is exact, so none lies outside."""
     times: list[float] = ((np.arange(MOMENTS) + rng.random(MOMENTS)) * (duration_s / MOMENTS)).tolist()
     return times
-
-
-def _opened(
-    labelled: LabelledClip, geometry: FrameGeometry, times: Callable[[float], Sequence[float]] | None = None
-) -> Clip:
-    start_s, end_s = labelled.start_s, labelled.end_s
-    return open_clip(labelled.path, count=MOMENTS, geometry=geometry, start_s=start_s, end_s=end_s, times=times)
 
 
 def _check_labels(clip: LabelledClip, rows: dict[str, int], *, single: bool) -> None:

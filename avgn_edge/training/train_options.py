@@ -33,6 +33,10 @@ class TrainOptions:
     flip: bool = True
     without: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    audio_encoder: str | None = None
+    """A backbone's name, as are the next two; published weights that are installed are where it begins."""
+    glance_encoder: str | None = None
+    look_encoder: str | None = None
     imagenet: Path | None = None
     imagenet_local: Path | None = None
     init: Path | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avgn_edge._base.errors import BundleError
-from avgn_edge.bundle.architecture import ITEMS, MELS, Architecture, GraphRole
+from avgn_edge.bundle.architecture import ITEMS, Architecture, GraphRole
 from avgn_edge.bundle.calibration_tables import FIRST_LOOK
 from avgn_edge.bundle.manifest import NetworkSettings, Side, Width
 from avgn_edge.bundle.strict_json import refuse
@@ -50,7 +50,7 @@ def signatures(manifest: Manifest) -> Signatures:
     policy, pooled = floats(1, sizes.policy_state), floats(1, sizes.classifier_state)
     return {
         "audio_encoder": (
-            {"spectrograms": floats(ITEMS, *MELS)},
+            {"spectrograms": floats(ITEMS, 1, *given.sound.shape)},
             {"features": floats(ITEMS, sizes.audio_dim), "logits": floats(1, labels)},
         ),
         "global_encoder": (

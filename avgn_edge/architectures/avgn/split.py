@@ -103,8 +103,8 @@ def _pixels(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-def _audio_example(_: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
-    return (torch.randn(n, 1, 96, 64, generator=g) * 2 - 3,)
+def _audio_example(m: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
+    return (torch.randn(n, 1, *m.settings.front_end.shape, generator=g) * 2 - 3,)
 
 
 def _global_example(m: AVGN, n: int, g: torch.Generator) -> tuple[Tensor, ...]:
@@ -192,7 +192,13 @@ def trained(model: AVGN) -> TrainedNetwork:
             policy_state=settings.policy_hidden,
             classifier_state=settings.classifier_dim,
         ),
-        preprocessing=Preprocessing(moments=settings.moments, frame_size=settings.frame_size),
+        preprocessing=Preprocessing(
+            moments=settings.moments,
+            sample_rate=settings.front_end.sample_rate,
+            window_samples=settings.front_end.window_samples,
+            frame_size=settings.frame_size,
+            front_end=settings.front_end.name,
+        ),
         provenance={
             "backbones": f"{settings.audio_backbone}, {settings.global_backbone}, {settings.local_backbone}",
         },

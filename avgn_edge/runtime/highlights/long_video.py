@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from avgn_edge._base.errors import ClipError
-from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES, log_mel
+from avgn_edge.media.front_ends import YAMNET
+from avgn_edge.media.logmel import log_mel
 from avgn_edge.media.opening import open_clip
 from avgn_edge.runtime.budget import DECODE_AUDIO, FRONT_END, Run
 from avgn_edge.runtime.front_end import frame_geometry
@@ -33,7 +34,7 @@ class Video:
 
     def __init__(self, source: VideoSource, given: Preprocessing) -> None:
         self._source = source
-        self._geometry = frame_geometry(given)
+        self._geometry, self.sound = frame_geometry(given), given.sound
         self._warnings: dict[str, None] = {}
         with open_clip(source, geometry=self._geometry) as clip:
             self.name, self.duration_s = clip.name, clip.duration_s
@@ -56,7 +57,12 @@ class Video:
         end_s = min(self.duration_s, float(times_s[-1]) + edge_s)
         inside = [min(max(float(time_s) - start_s, 0.0), end_s - start_s) for time_s in times_s]
         with open_clip(
-            cast("str", self._source), geometry=self._geometry, start_s=start_s, end_s=end_s, times=inside
+            cast("str", self._source),
+            geometry=self._geometry,
+            front_end=self.sound,
+            start_s=start_s,
+            end_s=end_s,
+            times=inside,
         ) as clip:
             yield clip
 
@@ -67,8 +73,8 @@ class Video:
 
 TOGETHER: Final = 64
 """Moments whose sound is in memory at once: 4 MB."""
-EDGE_S: Final = WINDOW_SAMPLES / 2 / SAMPLE_RATE + 0.01
-"""Sound on either side of a stretch that its outermost windows reach for."""
+EDGE_S: Final = YAMNET.window_samples / 2 / YAMNET.sample_rate + 0.01
+"""Sound on either side of a stretch that its outermost windows reach for: of every front end they are as long."""
 
 
 def listen(
@@ -100,7 +106,7 @@ def listen(
         seen.heard[rows.start : rows.stop] = heard
         if heard.any():
             with ledger.timing(Run(FRONT_END, int(heard.sum()))):
-                spectrograms = log_mel(windows[heard])
+                spectrograms = log_mel(windows[heard], video.sound)
             for row, spectrogram in zip((row for row in rows if seen.heard[row]), spectrograms, strict=True):
                 policy.listen(spectrogram[None], row)
         progress(rows.stop)

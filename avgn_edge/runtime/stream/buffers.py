@@ -12,7 +12,7 @@ import numpy as np
 from avgn_edge._base.errors import ClipError
 from avgn_edge.media.array_clip import checked_pcm
 from avgn_edge.media.frames import FrameConverter, FrameGeometry, Orientation
-from avgn_edge.media.logmel import SAMPLE_RATE, WINDOW_SAMPLES
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.resample import Resampler, mixed, mono_frame
 from avgn_edge.media.windows import HEARD_PEAK
 
@@ -69,7 +69,8 @@ class FramesDue:
         return self._converter.rgb(frame, orientation), orientation.size(frame.width, frame.height)
 
 
-HALF_WINDOW_S: Final = WINDOW_SAMPLES / 2 / SAMPLE_RATE
+HALF_WINDOW_S: Final = YAMNET.window_samples / 2 / YAMNET.sample_rate
+"""Of every front end."""
 PIECE_S: Final = 1.0
 """Sound is taken in pieces of at most this."""
 SLACK_S: Final = 0.1
@@ -79,9 +80,10 @@ SLACK_S: Final = 0.1
 class SoundRing:
     """The sound of the last `seconds`; gaps are silent, and what comes late overwrites what is there."""
 
-    def __init__(self, seconds: float) -> None:
-        self._samples = np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32)
-        self._end: int | None = None  # the position after the last sample, at 16 kHz from second 0
+    def __init__(self, seconds: float, front_end: FrontEnd = YAMNET) -> None:
+        self._rate, self._length = front_end.sample_rate, front_end.window_samples
+        self._samples = np.zeros(round(seconds * self._rate), dtype=np.float32)
+        self._end: int | None = None  # the position after the last sample, at that rate from second 0
         self._resampler: Resampler | None = None
         self._kind: tuple[str, str, int] | None = None
         self.due_s: float | None = None
@@ -90,7 +92,7 @@ class SoundRing:
     @property
     def end_s(self) -> float:
         """Up to when there is sound that can be used; before any, -inf."""
-        return -math.inf if self._end is None else self._end / SAMPLE_RATE
+        return -math.inf if self._end is None else self._end / self._rate
 
     def push(self, frame: AudioFrame, time_s: float) -> None:
         """Take the next piece, of any rate, format and channels, that begins at `time_s`.
@@ -103,8 +105,8 @@ class SoundRing:
         due_s = time_s if self.due_s is None else self.due_s
         if self._resampler is None or kind != self._kind or abs(time_s - due_s) > SLACK_S:
             self.end_run()
-            self._resampler, self._kind, due_s = Resampler(), kind, time_s
-            self._place(round(time_s * SAMPLE_RATE))
+            self._resampler, self._kind, due_s = Resampler(self._rate), kind, time_s
+            self._place(round(time_s * self._rate))
         self.due_s = due_s + frame.samples / frame.sample_rate
         self._write(self._resampler.push(frame))
 
@@ -115,13 +117,13 @@ class SoundRing:
         self._resampler = None
 
     def window(self, time_s: float) -> tuple[NDArray[np.float32], bool]:
-        """Return the sound around `time_s`, float32 [15600], zero where there is none, and whether there is any."""
-        out = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+        """Return the sound around `time_s`, float32 [samples], zero where there is none, and whether there is any."""
+        out = np.zeros(self._length, dtype=np.float32)
         if self._end is None:
             return out, False
-        start = round((time_s - HALF_WINDOW_S) * SAMPLE_RATE)
+        start = round((time_s - HALF_WINDOW_S) * self._rate)
         oldest = self._end - len(self._samples)
-        first, last = max(start, oldest), min(start + WINDOW_SAMPLES, self._end)
+        first, last = max(start, oldest), min(start + self._length, self._end)
         if first < last:
             out[first - start : last - start] = self._samples[first - oldest : last - oldest]
         np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)

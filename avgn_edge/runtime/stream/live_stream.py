@@ -80,7 +80,7 @@ class Stream:
         self._geometry = frame_geometry(given)
         ahead_s = HALF_WINDOW_S + PATIENCE_S + settings.every_s
         # What is pushed at once may be more than what a moment waits for.
-        self._sound = SoundRing(2 * ahead_s + PIECE_S)
+        self._sound = SoundRing(2 * ahead_s + PIECE_S, given.sound)
         self._frames = FramesDue(self._geometry, keep=2 + math.ceil(2 * ahead_s / settings.every_s))
         self._lock = threading.RLock()
         self._span_s = max(settings.every_s * given.moments, LEAST_SPAN_S)

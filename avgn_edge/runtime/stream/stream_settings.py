@@ -76,8 +76,8 @@ class StreamPolicy(Protocol):
     ) -> Floats | NDArray[np.float64]:
         """Run what `ledger` affords on the newest moment, whose frame is in `seen` if it has one; answer for all, [C].
 
-        `sound` float32 [15600], None where it is silent; `fullness` is the bucket's, 0…1; of the rows of `seen` only
-        the last `moments` stand for any.
+        `sound` float32 [samples], a window of the front end, None where it is silent; `fullness` is the bucket's, 0…1;
+        of the rows of `seen` only the last `moments` stand for any.
         """
 
 

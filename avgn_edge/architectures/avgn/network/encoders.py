@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from avgn_edge.architectures.avgn.network.settings import Settings
-from avgn_edge.architectures.backbones import make_backbone
+from avgn_edge.architectures.backbones import make_backbone, pixel_statistics
+from avgn_edge.media.front_ends import YAMNET
 
-# ImageNet's statistics on the scale of 8-bit pixels
-_MEAN = (123.675, 116.28, 103.53)
-_STD = (58.395, 57.12, 57.375)
 # Log-mel values lie between ln(0.001) = -6.9 (silence) and about 5; these bring them near zero mean and unit spread.
 _LOG_MEL_MEAN = -3.0
 _LOG_MEL_STD = 2.5
@@ -27,10 +25,11 @@ class Normalise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = pixel_statistics(backbone)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalise; see the class."""
@@ -38,16 +37,18 @@ class Normalise(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """f_A: log-mel spectrograms [n, 1, 96, 64] -> e^A [n, channels], averaged over time and frequency."""
+    """f_A: log-mel spectrograms [n, 1, *shape] -> e^A [n, channels], averaged over time and frequency."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.backbone = make_backbone(settings.audio_backbone, 1, settings.audio_width)
+        self._scaled = settings.front_end != YAMNET  # EfficientAT's is scaled already
         self.channels = self.backbone.channels
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Every later module averages e^A over space (3.1, 3.2), so the average is taken here."""
-        features: Tensor = self.backbone((spectrograms - _LOG_MEL_MEAN) / _LOG_MEL_STD)
+        scaled = spectrograms if self._scaled else (spectrograms - _LOG_MEL_MEAN) / _LOG_MEL_STD
+        features: Tensor = self.backbone(scaled)
         return features.mean(dim=(2, 3))
 
 
@@ -56,7 +57,7 @@ class GlobalEncoder(nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.normalise = Normalise(settings.global_backbone)
         self.backbone = make_backbone(settings.global_backbone, 3, settings.global_width)
         self.channels = self.backbone.channels
 
@@ -71,7 +72,7 @@ class LocalEncoder(nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.normalise = Normalise(settings.local_backbone)
         self.backbone = make_backbone(settings.local_backbone, 3, settings.local_width)
         self.channels = self.backbone.channels
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from avgn_edge._base.text import Task, fault_of_list
 from avgn_edge.architectures import backbones
+from avgn_edge.media.front_ends import FrontEnd
 from avgn_edge.media.moments import GLANCE_ORDER
 
 Sampling = Literal["av-test", "uniform"]
@@ -106,6 +107,11 @@ class Settings:
         ):
             if heads < 1 or dim % heads:
                 raise ValueError(f"{heads} heads do not divide {dim} channels")
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What f_A hears through: its backbone's own."""
+        return backbones.front_end(self.audio_backbone)
 
     @property
     def grid(self) -> int:

@@ -14,11 +14,11 @@ from avgn_edge._base.errors import BundleError, DataError
 from avgn_edge.architectures.avgn.network import checkpoint
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.encoders import lay_out
-from avgn_edge.architectures.avgn.network.settings import preset
+from avgn_edge.architectures.avgn.network.settings import Settings, preset
 from avgn_edge.architectures.avgn.training.objective import AvgnObjective
 from avgn_edge.architectures.avgn.training.training_settings import LearningRates, TrainingSettings, without
 from avgn_edge.architectures.avgn.training.validate import answers
-from avgn_edge.architectures.weights import load_backbone
+from avgn_edge.architectures.weights import load_backbone, published
 from avgn_edge.data.datasets import DataSet
 from avgn_edge.training.batches import Batch
 from avgn_edge.training.clip_source import TrainingClips
@@ -69,7 +69,10 @@ def recipe(asked: TrainOptions, clips: TrainingClips) -> Recipe:
     def answer(batch: Batch) -> Tensor:
         return answers(model, [batch]).looks.probabilities[:, -1]
 
-    made = recipe_of(model, clips.source(), settings, validate=clips.validation(answer), data=clips.fingerprint())
+    sound = model.settings.front_end
+    made = recipe_of(
+        model, clips.source(sound), settings, validate=clips.validation(answer, sound), data=clips.fingerprint()
+    )
     return replace(made, notes=tuple(notes))
 
 
@@ -152,11 +155,7 @@ def make_model(
     if settings.losses.guidance and data.task == "multi-label":
         raise DataError("--guidance", "it needs one label a clip, and these clips have several", "leave it out")
     trained = None if asked.init is None else checkpoint.load(asked.init)
-    if trained is not None and asked.preset is not None:
-        raise DataError("--preset", "the network is the one of --init", "leave one of them out")
-    network = preset(asked.preset or "small", data.labels, data.task)
-    if trained is not None:
-        network = replace(trained.settings, labels=data.labels, task=data.task)
+    network = _network(asked, data) if trained is None else _like(trained, asked, data)
     try:
         network, settings = without(asked.without, network, settings)
     except ValueError as error:
@@ -164,21 +163,56 @@ def make_model(
     if not any(astuple(settings.losses)):
         raise DataError("--without", "no loss is left", "keep one")
     torch.manual_seed(settings.seed)
-    model = AVGN(network)
+    try:
+        model = AVGN(network)
+    except ValueError as error:  # a backbone that takes no such pictures
+        raise DataError("an encoder by name", str(error), "name another one") from error
     modules = [name for name, _ in model.named_children()]
     for name in settings.frozen:
         if name not in modules:
             raise DataError(f"--freeze {name}", "the network has no such module", f"name one of {', '.join(modules)}")
-    if asked.imagenet is not None:
-        load_backbone(model.global_encoder.backbone, asked.imagenet)
-    if asked.imagenet_local is not None:
-        load_backbone(model.local_encoder.backbone, asked.imagenet_local)
+    _load_encoders(model, asked)
     if trained is None:
         return model, settings, None
     try:
         return model, settings, take_weights(model, trained)
     except ValueError as error:
         raise BundleError(f"--init {asked.init}", str(error), "leave --without out, or begin anew") from error
+
+
+def _network(asked: TrainOptions, data: DataSet) -> Settings:
+    network = preset(asked.preset or "small", data.labels, data.task)
+    try:
+        return replace(
+            network,
+            audio_backbone=asked.audio_encoder or network.audio_backbone,
+            global_backbone=asked.glance_encoder or network.global_backbone,
+            local_backbone=asked.look_encoder or network.local_backbone,
+        )
+    except ValueError as error:
+        raise DataError("an encoder by name", str(error), "name one of these") from error
+
+
+def _like(trained: AVGN, asked: TrainOptions, data: DataSet) -> Settings:
+    """The network of a checkpoint, for other labels."""
+    encoders = (asked.audio_encoder, asked.glance_encoder, asked.look_encoder)
+    for what, chosen in (("--preset", asked.preset), ("an encoder by name", next(filter(None, encoders), None))):
+        if chosen is not None:
+            raise DataError(what, "the network is the one of --init", "leave one of them out")
+    return replace(trained.settings, labels=data.labels, task=data.task)
+
+
+def _load_encoders(model: AVGN, asked: TrainOptions) -> None:
+    """Begin with published weights: a file that was given, else what is installed for a backbone."""
+    network = model.settings
+    for encoder, name, given in (
+        (model.audio_encoder, network.audio_backbone, None),
+        (model.global_encoder, network.global_backbone, asked.imagenet),
+        (model.local_encoder, network.local_backbone, asked.imagenet_local),
+    ):
+        file = given or published(name)
+        if file is not None:
+            load_backbone(encoder.backbone, file)
 
 
 def take_weights(model: AVGN, trained: AVGN) -> tuple[str, ...]:
