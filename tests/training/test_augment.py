@@ -10,9 +10,9 @@ pytest.importorskip("torch")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avgn_edge.media.front_ends import YAMNET
 from avgn_edge.media.logmel import WINDOW_SAMPLES, log_mel
 from avgn_edge.training.batches import (
-    SILENCE,
     Augmentation,
     CropBox,
     augment_frames,
@@ -129,7 +129,7 @@ def test_masks_silence_one_stretch_of_time_and_one_of_bands_no_wider_than_allowe
     after = mask_spectrograms(before, np.random.default_rng(seed), time_mask, band_mask)
     np.testing.assert_array_equal(before, kept)
     changed = (after != before)[:, 0]
-    np.testing.assert_array_equal(after[:, 0][changed], np.float32(SILENCE))
+    np.testing.assert_array_equal(after[:, 0][changed], np.float32(YAMNET.silence))
     for moment in changed:
         rows, bands = moment.all(axis=1), moment.all(axis=0)
         np.testing.assert_array_equal(moment, rows[:, np.newaxis] | bands)
@@ -142,8 +142,8 @@ def test_masks_silence_one_stretch_of_time_and_one_of_bands_no_wider_than_allowe
 
 def test_each_moment_draws_masks_of_its_own_and_the_widest_are_reached():
     after = mask_spectrograms(sounds(200), np.random.default_rng(3), 24, 12)
-    rows = (after[:, 0] == np.float32(SILENCE)).all(axis=2).sum(axis=1)
-    bands = (after[:, 0] == np.float32(SILENCE)).all(axis=1).sum(axis=1)
+    rows = (after[:, 0] == np.float32(YAMNET.silence)).all(axis=2).sum(axis=1)
+    bands = (after[:, 0] == np.float32(YAMNET.silence)).all(axis=1).sum(axis=1)
     assert set(rows.tolist()) == set(range(25))
     assert set(bands.tolist()) == set(range(13))
 

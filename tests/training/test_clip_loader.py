@@ -18,8 +18,9 @@ from media_makers import SoundSpec, VideoSpec, make_media, number_of, tone, writ
 from avgn_edge._base.errors import DataError  # noqa: E402
 from avgn_edge.data.datasets import DataSet, LabelledClip  # noqa: E402
 from avgn_edge.media import open_clip  # noqa: E402
+from avgn_edge.media.front_ends import YAMNET  # noqa: E402
 from avgn_edge.training import clip_loader  # noqa: E402
-from avgn_edge.training.batches import SILENCE, Augmentation  # noqa: E402
+from avgn_edge.training.batches import Augmentation  # noqa: E402
 from avgn_edge.training.clip_loader import (  # noqa: E402
     ClipMoments,
     Failure,
@@ -248,7 +249,7 @@ def test_a_clip_without_sound_is_legal_and_unheard(tmp_path):
     for augmentation in (None, Augmentation(gain_db=6.0)):
         sample = ClipMoments(data_of(labelled(path)), augmentation)[0, 0]
         assert not sample.heard.any()
-        np.testing.assert_allclose(sample.spectrograms, SILENCE, atol=1e-5)
+        np.testing.assert_allclose(sample.spectrograms, YAMNET.silence, atol=1e-5)
         assert sample.warnings == ()
 
 
