@@ -15,6 +15,7 @@ import csv
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,9 @@ def main() -> None:
         rows = [row["display_name"] for row in csv.DictReader(file)]
     with tempfile.TemporaryDirectory() as folder:
         ears, small = (Path(folder) / f"{name}.onnx" for name in ("mn04", "small"))
-        ours = export_graph(AUDIO, _network(Settings(("a", "b"), audio_backbone="mn04")), ears)
-        theirs = export_graph(AUDIO, _network(preset("small", ("a", "b"))), small)
+        settings = preset("small", ("a", "b"))
+        ours = export_graph(AUDIO, _network(replace(settings, audio_backbone="mn04")), ears)
+        theirs = export_graph(AUDIO, _network(settings), small)
         recordings = {name: [_spectrograms(path) for path in _files(options.environment, name)] for name in NAMES}
         ranging = [{"spectrograms": heard} for found in recordings.values() for heard in found[:RANGED]]
         quantised = Path(folder) / "int8.onnx"
