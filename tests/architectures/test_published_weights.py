@@ -26,19 +26,6 @@ from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
 from avgn_edge.media.opening import open_clip  # noqa: E402
 
 SHARED = Path(__file__).parents[3] / "shared"
-NAMES = {
-    "baby_cry": ("Baby cry, infant cry", "Crying, sobbing"),
-    "chainsaw": ("Chainsaw",),
-    "clock_tick": ("Tick", "Tick-tock", "Clock"),
-    "dog_bark": ("Dog", "Bark", "Bow-wow"),
-    "fire_crackling": ("Fire", "Crackle"),
-    "helicopter": ("Helicopter",),
-    "person_sneeze": ("Sneeze",),
-    "rain": ("Rain", "Raindrop", "Rain on surface"),
-    "rooster": ("Chicken, rooster", "Crowing, cock-a-doodle-doo"),
-    "sea_waves": ("Ocean", "Waves, surf"),
-}
-"""ESC-10's classes, and AudioSet's names for them."""
 
 
 def published_backbone(name, inputs):
@@ -101,6 +88,8 @@ def test_a_network_hears_through_its_own_front_end_from_file_to_answer(tmp_path)
 @pytest.mark.slow
 def test_mn04_names_field_recordings():
     """Its own head, mean over windows of a moment's length, among the ten classes."""
+    from benchmarks.ears import NAMES
+
     recordings = SHARED / "data" / "environment"
     if not recordings.is_dir():
         pytest.skip("the recordings are not here")
