@@ -61,6 +61,8 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
         yield "precision", f"int8 for {VARIANTS[variant]}, {size(total)} more"
     moments = manifest.preprocessing.moments
     yield "attention", f"{moments} moments, glances at {settings.glances} (T_G), looks at up to {settings.looks} (k)"
+    if getattr(settings, "look_from", "glance") == "source":
+        yield "looks", f"from frames of {manifest.preprocessing.frame_size} pixels, which glances see smaller"
     yield "stops", _stops(manifest)
     yield from _calibration(manifest)
     yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.items()))

@@ -57,6 +57,13 @@ class Precision(str, Enum):
     BFLOAT16 = "bfloat16"
 
 
+class LookFrom(str, Enum):
+    """What patches are cut from."""
+
+    GLANCE = "glance"
+    SOURCE = "source"
+
+
 class Optimiser(str, Enum):
     """What takes the steps."""
 
@@ -97,6 +104,10 @@ def command(
     ] = None,
     look_encoder: Annotated[
         str | None, typer.Option(metavar="NAME", help="f_L: mobilenet_v2, resnet50 or efficientnet_lite0.")
+    ] = None,
+    look_from: Annotated[
+        LookFrom | None,
+        typer.Option(help="Patches from what the glance saw, or with the source's own pixels. [default: glance]"),
     ] = None,
     imagenet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="torchvision's MobileNetV2 weights, for the glance.")
@@ -173,6 +184,7 @@ def command(
         audio_encoder=audio_encoder,
         glance_encoder=glance_encoder,
         look_encoder=look_encoder,
+        look_from=None if look_from is None else look_from.value,
         imagenet=imagenet,
         imagenet_local=imagenet_local,
         init=init,

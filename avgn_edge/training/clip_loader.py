@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from avgn_edge._base.errors import ClipError, DataError
 from avgn_edge._base.signals import kept_from_children, obey_parent_alone
-from avgn_edge.media.frames import FrameGeometry
+from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameGeometry
 from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.media.logmel import log_mel
 from avgn_edge.media.opening import open_clip
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 
 MOMENTS = 16
-GEOMETRY = FrameGeometry()
-_UNCUT = FrameGeometry(GEOMETRY.resize, GEOMETRY.resize)
 MOST_FAILURES = 0.1
 """Share of an epoch's clips that may fail."""
 _ORDER_STREAM, _CLIP_STREAM = 1, 2  # without them (seed, epoch) would be (seed, epoch, 0): NumPy drops trailing zeros
@@ -43,9 +41,9 @@ class Sample:
 
     name: str
     frames: NDArray[np.uint8]
-    """[16, 224, 224, 3], RGB."""
+    """[16, H, W, 3], RGB."""
     spectrograms: NDArray[np.float32]
-    """[16, 1, 96, 64]; `heard` is [16]."""
+    """[16, 1, *shape]; `heard` is [16]."""
     heard: NDArray[np.bool_]
     target: NDArray[np.int64] | NDArray[np.float32]
     """int64 [] for one label a clip, float32 [C] of zeros and ones for several."""
@@ -91,9 +89,14 @@ class ClipMoments(Dataset[Item]):
     """
 
     def __init__(
-        self, dataset: DataSet, augmentation: Augmentation | None, seed: int = 0, front_end: FrontEnd = YAMNET
+        self,
+        dataset: DataSet,
+        augmentation: Augmentation | None,
+        seed: int = 0,
+        front_end: FrontEnd = YAMNET,
+        geometry: FrameGeometry = DEFAULT_GEOMETRY,
     ) -> None:
-        self._front_end = front_end
+        self._front_end, self._geometry = front_end, geometry
         self._clips = dataset.clips
         self._augmentation = augmentation
         self._seed = seed
@@ -112,14 +115,15 @@ class ClipMoments(Dataset[Item]):
         try:
             if self._augmentation is not None:
                 return self._drawn(labelled, self._augmentation, rng)
-            with self._opened(labelled, GEOMETRY) as clip:
+            with self._opened(labelled, self._geometry) as clip:
                 return self._sample(labelled, clip, _frames(clip), log_mel(clip.windows()[0], self._front_end))
         except ClipError as error:
             return Failure(labelled.name, str(error))
 
     def _drawn(self, labelled: LabelledClip, options: Augmentation, rng: np.random.Generator) -> Sample:
-        with self._opened(labelled, _UNCUT, partial(draw_times, rng)) as clip:
-            frames = augment_frames(_frames(clip), rng, GEOMETRY.crop, options)
+        uncut = FrameGeometry(self._geometry.resize, self._geometry.resize)
+        with self._opened(labelled, uncut, partial(draw_times, rng)) as clip:
+            frames = augment_frames(_frames(clip), rng, self._geometry.crop, options)
             spectrograms = log_mel(change_gain(clip.windows()[0], rng, options.gain_db), self._front_end)
             spectrograms = mask_spectrograms(spectrograms, rng, options.time_mask, options.band_mask, self._front_end)
             return self._sample(labelled, clip, frames, spectrograms)

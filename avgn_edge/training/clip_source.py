@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from avgn_edge._base.errors import DataError
 from avgn_edge.data.datasets import DataSet
 from avgn_edge.data.evaluation.metrics import mean_average_precision, top_k_accuracy
+from avgn_edge.media.frames import DEFAULT_GEOMETRY, FrameGeometry
 from avgn_edge.media.front_ends import YAMNET, FrontEnd
 from avgn_edge.training.batches import Augmentation, Batch
 from avgn_edge.training.clip_loader import ClipMoments, Item, Order, ShuffledOrder, epoch_batches, make_loader
@@ -75,10 +76,10 @@ class TrainingClips:
         """The paper's, but for what was chosen."""
         return Augmentation(flip=self.asked.flip)
 
-    def source(self, front_end: FrontEnd = YAMNET) -> LoaderSource:
-        """Return the batches to train on; DataError where there are too few clips for one."""
+    def source(self, front_end: FrontEnd = YAMNET, geometry: FrameGeometry = DEFAULT_GEOMETRY) -> LoaderSource:
+        """Return the batches to train on, as a network hears and sees; DataError where clips are too few for one."""
         asked, world = self.asked, self.world
-        clips = ClipMoments(self.data, self.augmentation, asked.seed, front_end)
+        clips = ClipMoments(self.data, self.augmentation, asked.seed, front_end, geometry)
         order = ShuffledOrder(len(clips), asked.batch, seed=asked.seed, rank=world.rank, world=world.size)
         loader = make_loader(clips, order, self.workers, pin_memory=self.device.type == "cuda")
         return LoaderSource(loader, self.tell)
@@ -91,21 +92,27 @@ class TrainingClips:
         return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
     def validation(
-        self, answer: Callable[[Batch], Tensor], front_end: FrontEnd = YAMNET
+        self,
+        answer: Callable[[Batch], Tensor],
+        front_end: FrontEnd = YAMNET,
+        geometry: FrameGeometry = DEFAULT_GEOMETRY,
     ) -> Callable[[], Mapping[str, float]] | None:
         """Return what scores a network on the clips that are held out; None where there are none.
 
         Args:
             answer: from a batch on the device to probabilities, float [b, C].
-            front_end: the network's.
+            front_end: the network's, and so is `geometry`.
+            geometry: of its frames.
 
         Returns:
             A function of mAP, where clips have several labels and scikit-learn is installed, and top-1, as shares.
         """
-        return None if self.held_out is None else partial(self._scores, self.held_out, answer, front_end)
+        return None if self.held_out is None else partial(self._scores, self.held_out, answer, front_end, geometry)
 
-    def _scores(self, held_out: DataSet, answer: Callable[[Batch], Tensor], front_end: FrontEnd) -> Mapping[str, float]:
-        clips, pinned = ClipMoments(held_out, None, front_end=front_end), self.device.type == "cuda"
+    def _scores(
+        self, held_out: DataSet, answer: Callable[[Batch], Tensor], front_end: FrontEnd, geometry: FrameGeometry
+    ) -> Mapping[str, float]:
+        clips, pinned = ClipMoments(held_out, None, front_end=front_end, geometry=geometry), self.device.type == "cuda"
         # Workers are started for each validation: kept, they would hold memory that training wants.
         loader = make_loader(clips, Order(len(clips), self.asked.batch), self.workers, pin_memory=pinned)
         probabilities, truth = [], []

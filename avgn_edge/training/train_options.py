@@ -37,6 +37,8 @@ class TrainOptions:
     """A backbone's name, as are the next two; published weights that are installed are where it begins."""
     glance_encoder: str | None = None
     look_encoder: str | None = None
+    look_from: Literal["glance", "source"] | None = None
+    """Whether looks are cut from what the glance saw, or have pixels of their own."""
     imagenet: Path | None = None
     imagenet_local: Path | None = None
     init: Path | None = None

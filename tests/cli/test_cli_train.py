@@ -79,6 +79,36 @@ def test_clips_become_a_checkpoint(train, tmp_path):
     assert checkpoint.load(output).settings.labels == ("a", "b")
 
 
+@pytest.mark.parametrize("named", [("--audio-encoder", "tiny"), ("--look-from", "source"), ("--preset", "small")])
+def test_what_a_checkpoint_decides_is_refused_beside_it(train, named):
+    done = train("--epochs", 1, *named)
+    assert done.code == 2
+    assert "the network is the one of --init: leave one of them out" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "why"), [("none", "'none' is none of"), ("resnet50", "3 channels, not of 1")])
+def test_an_encoder_that_cannot_hear_is_refused_in_a_line(run, clips, tmp_path, name, why):
+    done = run("train", "--data", clips / "one.csv", "-o", tmp_path / "net.pt", "--batch", 3, "--audio-encoder", name)
+    assert (done.code, done.stderr.count("error: ")) == (2, 1)
+    assert f"an encoder by name: {why}" in done.stderr.replace("ResNet-50 takes pictures of ", "")
+
+
+def test_looks_at_the_source_are_trained_exported_and_classified(run, clips, tmp_path):
+    """With the smallest encoders there are; the bundle says where it looks, and boxes cover less of the frame."""
+    names = [part for kind in ("audio", "glance", "look") for part in (f"--{kind}-encoder", "tiny")]
+    quick = ["--epochs", 1, "--batch", 3, "--workers", 0, "--looks", 2, "--device", "cpu"]
+    net, bundle = tmp_path / "net.pt", tmp_path / "bundle"
+    done = run("train", "--data", clips / "one.csv", "-o", net, "--look-from", "source", *names, *quick)
+    assert done.code == 0, done.stderr
+    assert checkpoint.load(net).settings.frame_size == 448
+    assert run("export", net, "-o", bundle).code == 0
+    assert "from frames of 448 pixels, which glances see smaller" in run("info", bundle).stdout
+    (answer,) = run("classify", clips / "1.mp4", "--model", bundle, "--json").objects
+    (box, *_) = (moment["box"] for moment in answer["moments"] if moment["box"] is not None)
+    assert box[2] / box[3] == pytest.approx(VideoSpec().size[0] / VideoSpec().size[1])
+    assert box[2] == pytest.approx(128 / 512 * VideoSpec().size[0])
+
+
 def test_ctrl_c_says_how_to_go_on_and_resuming_equals_not_having_stopped(train, tmp_path, monkeypatch):
     quick = ["--epochs", 1, "--json", "--batch", 2]
     whole = train(*quick, output=tmp_path / "whole.pt")

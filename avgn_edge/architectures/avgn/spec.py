@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from avgn_edge._base.errors import BundleError
 from avgn_edge.bundle.architecture import ITEMS, Architecture, GraphRole
 from avgn_edge.bundle.calibration_tables import FIRST_LOOK
 from avgn_edge.bundle.manifest import NetworkSettings, Side, Width
-from avgn_edge.bundle.strict_json import refuse
+from avgn_edge.bundle.strict_json import MAY_BE_MISSING, OneOf, refuse
 
 if TYPE_CHECKING:
     from avgn_edge.bundle.architecture import Expected, Signatures
@@ -26,10 +26,15 @@ class AvgnSettings(NetworkSettings):
     local_dim: Width
     policy_state: Width
     classifier_state: Width
+    look_from: Annotated[str, OneOf(("glance", "source")), MAY_BE_MISSING] = "glance"
+    """Whether frames have more pixels than f_G sees, which looks then have too."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"patch_size": self.patch_size, **super().to_dict()}  # where it has always stood
+        told = {"patch_size": self.patch_size, **super().to_dict()}  # where it has always stood
+        if self.look_from == "glance":  # as bundles were before there was a choice
+            del told["look_from"]
+        return told
 
     def check(self, given: Preprocessing) -> None:
         """Refuse a patch that is larger than the frame."""

@@ -191,11 +191,13 @@ def trained(model: AVGN) -> TrainedNetwork:
             local_dim=model.local_encoder.channels,
             policy_state=settings.policy_hidden,
             classifier_state=settings.classifier_dim,
+            look_from=settings.look_from,
         ),
         preprocessing=Preprocessing(
             moments=settings.moments,
             sample_rate=settings.front_end.sample_rate,
             window_samples=settings.front_end.window_samples,
+            resize=settings.resize,
             frame_size=settings.frame_size,
             front_end=settings.front_end.name,
         ),

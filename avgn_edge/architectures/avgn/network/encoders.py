@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avgn_edge.architectures.avgn.network.settings import Settings
@@ -20,20 +21,24 @@ def lay_out(encoder: nn.Module, memory_format: torch.memory_format = torch.chann
 
 
 class Normalise(nn.Module):
-    """Pixels 0–255 RGB, [n, h, w, 3] of any dtype -> normalised float [n, 3, h, w]."""
+    """Pixels 0–255 RGB, [n, h, w, 3] of any dtype -> normalised float [n, 3, h/shrink, w/shrink], means of pixels."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: str) -> None:
+    def __init__(self, backbone: str, shrink: int = 1) -> None:
         super().__init__()
+        self.shrink = shrink
         mean, std = pixel_statistics(backbone)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalise; see the class."""
-        return (pixels.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+        pictures = pixels.permute(0, 3, 1, 2).to(self.mean.dtype)
+        if self.shrink > 1:
+            pictures = F.avg_pool2d(pictures, self.shrink)
+        return (pictures - self.mean) / self.std
 
 
 class AudioEncoder(nn.Module):
@@ -53,11 +58,11 @@ class AudioEncoder(nn.Module):
 
 
 class GlobalEncoder(nn.Module):
-    """f_G: frames [n, H, W, 3], RGB 0–255 -> e^G [n, channels, H/32, W/32]."""
+    """f_G: frames [n, H, W, 3], RGB 0–255 -> e^G [n, channels, h, w] of their `glance_size`, a cell each 32 pixels."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.normalise = Normalise(settings.global_backbone)
+        self.normalise = Normalise(settings.global_backbone, settings.frame_size // settings.glance_size)
         self.backbone = make_backbone(settings.global_backbone, 3, settings.global_width)
         self.channels = self.backbone.channels
 

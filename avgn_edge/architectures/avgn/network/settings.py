@@ -32,8 +32,13 @@ class Settings:
     moments: int = 16
     glances: int = 12
     looks: int = 14
+    glance_size: int = 224
+    """Side of what f_G sees, in pixels."""
     frame_size: int = 224
+    """Side of the frame that patches are cut from, a multiple of `glance_size`. Where it is more, a look has pixels
+    that the glance had not, and covers less of the frame."""
     patch_size: int = 128
+    """P, side of what f_L sees; a patch covers patch_size / frame_size of the frame's side."""
     # f_A, f_G, f_L; a width multiplies MobileNetV2's channels and is nothing to the others
     audio_backbone: str = "mobilenet_v2"
     audio_width: float = 1.0
@@ -81,8 +86,7 @@ class Settings:
             raise ValueError(f"the glance order knows {len(GLANCE_ORDER)} moments")
         if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:
             raise ValueError("glances must lie in 0..moments and looks in 1..moments")
-        if not 0 < self.patch_size < self.frame_size or self.frame_size % 32:
-            raise ValueError("a patch must be smaller than a frame, and a frame's side a multiple of 32 pixels")
+        self._check_sides()
         counts = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
         if not all(type(count) is int for count in counts.values()):
             raise ValueError("sizes and counts must be whole numbers")
@@ -108,15 +112,31 @@ class Settings:
             if heads < 1 or dim % heads:
                 raise ValueError(f"{heads} heads do not divide {dim} channels")
 
+    def _check_sides(self) -> None:
+        if self.glance_size < 32 or self.glance_size % 32 or self.frame_size % self.glance_size:
+            raise ValueError("a glance's side must be a multiple of 32 pixels, and a frame's a multiple of a glance's")
+        if not 0 < self.patch_size < self.frame_size:
+            raise ValueError("a patch must be smaller than a frame")
+
     @property
     def front_end(self) -> FrontEnd:
         """What f_A hears through: its backbone's own."""
         return backbones.front_end(self.audio_backbone)
 
     @property
+    def look_from(self) -> Literal["glance", "source"]:
+        """Whether a look has the glance's pixels, as in the paper, or more of the source's own."""
+        return "source" if self.frame_size > self.glance_size else "glance"
+
+    @property
+    def resize(self) -> int:
+        """Side of the square that a frame is the middle of (4.1: 256 for 224)."""
+        return self.frame_size * 8 // 7
+
+    @property
     def grid(self) -> int:
         """Side of the glance's feature map, in cells (7 for 224 pixels)."""
-        return self.frame_size // 32
+        return self.glance_size // 32
 
     @property
     def travel(self) -> int:
