@@ -12,7 +12,7 @@ import typer
 from avgn_edge._base.errors import BundleError
 from avgn_edge._base.text import printable
 from avgn_edge.bundle.calibration_tables import ExitTable
-from avgn_edge.bundle.manifest import PRECISIONS
+from avgn_edge.bundle.manifest import PRECISIONS, Manifest
 from avgn_edge.bundle.reader import Bundle
 from avgn_edge.bundle.writer import check_replaceable
 from avgn_edge.cli import console
@@ -20,7 +20,7 @@ from avgn_edge.cli.formatting import columns, counted, size
 from avgn_edge.cli.progress import Bar
 from avgn_edge.cli.shared import AsJson, MaxLoss, Split, Threads, Videos, read_max_loss, read_precisions, require_extra
 from avgn_edge.data.datasets import read_dataset
-from avgn_edge.runtime.exits import certified
+from avgn_edge.runtime.exits import certified, smallest_risk
 
 if TYPE_CHECKING:
     from avgn_edge.calibration.comparison import Agreement
@@ -146,6 +146,7 @@ def to_json(done: Calibration) -> dict[str, Any]:
             for graph in done.graphs
         ],
         "precisions": {precision: agreement.to_dict() for precision, agreement in done.whole.items()},
+        "smallest_risk": _smallest_risks(done.bundle.manifest),
         "calibration": done.bundle.manifest.to_dict()["calibration"],
     }
 
@@ -179,7 +180,9 @@ def as_text(done: Calibration, shown: str) -> Iterator[str]:
         yield ""
     yield from _exit_lines(done)
     yield f"{printable(shown)}: calibrated on {counted(done.clips, 'clip')}"
-    yield f"next: avgn-edge classify CLIP --model {printable(shown)} --exit-risk 0.02"
+    least = max(_smallest_risks(done.bundle.manifest).values(), default=1.0)
+    risk = "" if least >= 1 else f" --exit-risk {max(0.02, least):g}"
+    yield f"next: avgn-edge classify CLIP --model {printable(shown)}{risk}"
 
 
 def _agreement(agreement: Agreement | None) -> tuple[str, str, str, str]:
@@ -200,7 +203,14 @@ def _exit_lines(done: Calibration) -> Iterator[str]:
         rows.extend(_risk_cells(table, precision, risk) for risk in SHOWN_RISKS)
     if len(rows) > 1:
         yield from columns(rows, right=frozenset(range(2, 6)))
+        for precision, risk in _smallest_risks(manifest).items():
+            yield f"the smallest exit risk that these clips certify in {precision} is {risk:g}"
         yield ""
+
+
+def _smallest_risks(manifest: Manifest) -> dict[str, float]:
+    tables = {precision: tables[-1] for precision, tables in manifest.exits.tables.items()}
+    return {precision: smallest_risk(table.clips, table.risk) for precision, table in tables.items()}
 
 
 def _risk_cells(table: ExitTable, precision: str, risk: float) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ average cost, as MSDNet shares clips out over its exits (Huang et al., 2018, arX
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -82,6 +82,21 @@ def certified(clips: int, rows: Iterable[RiskRow], risk: float, delta: float = D
             break
         best = row
     return best
+
+
+def smallest_risk(clips: int, rows: Sequence[RiskRow], delta: float = DELTA) -> float:
+    """Return the smallest risk, to a hundredth of a percent above, that `certified` finds a confidence for; else 1.
+
+    It is the first row's, from which testing goes down: with no disagreement among n clips it is 1 - delta^(1/n).
+    """
+    if not rows or rows[0].disagreements >= clips:
+        return 1.0
+    low, high = 0, 10_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        passed = _binomial_tail(rows[0].disagreements, clips, middle / 10_000) <= delta
+        low, high = (low, middle) if passed else (middle, high)
+    return high / 10_000
 
 
 @lru_cache(maxsize=1024)  # the same few for every clip

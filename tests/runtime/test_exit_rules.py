@@ -23,7 +23,17 @@ from avgn_edge.bundle.calibration_tables import (
     RiskRow,
 )
 from avgn_edge.runtime import exits
-from avgn_edge.runtime.exits import DEFAULT_RISK, DELTA, NEVER, ExitRules, Exits, certified, confidence, tempered
+from avgn_edge.runtime.exits import (
+    DEFAULT_RISK,
+    DELTA,
+    NEVER,
+    ExitRules,
+    Exits,
+    certified,
+    confidence,
+    smallest_risk,
+    tempered,
+)
 from avgn_edge.runtime.options import Options
 from avgn_edge.runtime.scores import probabilities
 from avgn_edge.runtime.strategy import promise, strategy
@@ -337,3 +347,20 @@ def test_a_promise_names_its_risk_and_its_confidence():
     assert "2.0%" in promise(0.02)
     assert "95%" in promise(0.02)
     assert "calibration clips" in promise(0.02)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 40), st.integers(0, 40))
+def test_the_smallest_risk_is_certified_and_a_hundredth_of_a_percent_less_is_not(clips, first, second):
+    rows = (RiskRow(0.99, first, 1), RiskRow(0.9, second, 1))
+    least = smallest_risk(clips, rows)
+    if first >= clips:
+        assert least == 1.0
+        return
+    assert certified(clips, rows, least) is not None
+    assert certified(clips, rows, least - 1e-4) is None
+
+
+def test_the_smallest_risk_without_a_disagreement_is_known():
+    assert smallest_risk(149, (RiskRow(0.99, 0, 1),)) == pytest.approx(1 - DELTA ** (1 / 149), abs=1e-4)
+    assert smallest_risk(0, ()) == 1.0
