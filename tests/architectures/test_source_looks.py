@@ -28,7 +28,7 @@ from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402
 from avgn_edge.media.opening import open_clip  # noqa: E402
 from avgn_edge.runtime.crop import crop  # noqa: E402
 
-SOURCE = {"frame_size": 448, "glances": 4, "looks": 3}
+SOURCE = {"frame_size": 448, "glance_shrink": 2, "glances": 4, "looks": 3}
 WIDTH, HEIGHT = 640, 512
 
 
@@ -75,8 +75,8 @@ def test_a_glance_sees_the_mean_of_the_pixels_and_a_patch_covers_less(model):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"frame_size": 300}, "multiple of a glance's"),
-        ({"glance_size": 100, "frame_size": 200}, "multiple of 32"),
+        ({"frame_size": 300}, "multiple of 32"),
+        ({"frame_size": 224, "glance_shrink": 2}, "multiple of 32"),
         ({"frame_size": 224, "patch_size": 224}, "smaller than a frame"),
     ],
 )
@@ -87,7 +87,7 @@ def test_sides_that_do_not_fit_are_refused(changes, why):
 
 def test_settings_of_before_look_at_the_glance():
     old = json.loads(tiny_settings().to_json())
-    del old["glance_size"]
+    del old["glance_shrink"]
     assert Settings.from_json(json.dumps(old)).look_from == "glance"
 
 

@@ -58,11 +58,11 @@ class AudioEncoder(nn.Module):
 
 
 class GlobalEncoder(nn.Module):
-    """f_G: frames [n, H, W, 3], RGB 0–255 -> e^G [n, channels, h, w] of their `glance_size`, a cell each 32 pixels."""
+    """f_G: frames [n, H, W, 3], RGB 0–255 -> e^G [n, channels, h, w], a cell each 32 pixels of the glance."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.normalise = Normalise(settings.global_backbone, settings.frame_size // settings.glance_size)
+        self.normalise = Normalise(settings.global_backbone, settings.glance_shrink)
         self.backbone = make_backbone(settings.global_backbone, 3, settings.global_width)
         self.channels = self.backbone.channels
 

@@ -32,11 +32,10 @@ class Settings:
     moments: int = 16
     glances: int = 12
     looks: int = 14
-    glance_size: int = 224
-    """Side of what f_G sees, in pixels."""
     frame_size: int = 224
-    """Side of the frame that patches are cut from, a multiple of `glance_size`. Where it is more, a look has pixels
-    that the glance had not, and covers less of the frame."""
+    """Side of the frame that patches are cut from, in pixels."""
+    glance_shrink: int = 1
+    """How many times narrower f_G sees it. Where that is not 1, a look has pixels that the glance had not."""
     patch_size: int = 128
     """P, side of what f_L sees; a patch covers patch_size / frame_size of the frame's side."""
     # f_A, f_G, f_L; a width multiplies MobileNetV2's channels and is nothing to the others
@@ -86,10 +85,10 @@ class Settings:
             raise ValueError(f"the glance order knows {len(GLANCE_ORDER)} moments")
         if not 0 <= self.glances <= self.moments or not 1 <= self.looks <= self.moments:
             raise ValueError("glances must lie in 0..moments and looks in 1..moments")
-        self._check_sides()
         counts = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
         if not all(type(count) is int for count in counts.values()):
             raise ValueError("sizes and counts must be whole numbers")
+        self._check_sides()
         if not min(self.audio_width, self.global_width, self.local_width) > 0:
             raise ValueError("widths must be positive")
         if max(self.saliency_layers, self.aespa_layers) > MOST_LAYERS or max(counts.values()) > WIDEST:
@@ -113,8 +112,8 @@ class Settings:
                 raise ValueError(f"{heads} heads do not divide {dim} channels")
 
     def _check_sides(self) -> None:
-        if self.glance_size < 32 or self.glance_size % 32 or self.frame_size % self.glance_size:
-            raise ValueError("a glance's side must be a multiple of 32 pixels, and a frame's a multiple of a glance's")
+        if self.glance_shrink < 1 or self.frame_size % (32 * self.glance_shrink):
+            raise ValueError("a glance's side, frame_size / glance_shrink, must be a multiple of 32 pixels")
         if not 0 < self.patch_size < self.frame_size:
             raise ValueError("a patch must be smaller than a frame")
 
@@ -126,7 +125,7 @@ class Settings:
     @property
     def look_from(self) -> Literal["glance", "source"]:
         """Whether a look has the glance's pixels, as in the paper, or more of the source's own."""
-        return "source" if self.frame_size > self.glance_size else "glance"
+        return "source" if self.glance_shrink > 1 else "glance"
 
     @property
     def resize(self) -> int:
@@ -136,7 +135,7 @@ class Settings:
     @property
     def grid(self) -> int:
         """Side of the glance's feature map, in cells (7 for 224 pixels)."""
-        return self.glance_size // 32
+        return self.frame_size // self.glance_shrink // 32
 
     @property
     def travel(self) -> int:

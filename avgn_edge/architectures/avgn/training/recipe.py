@@ -187,13 +187,15 @@ def make_model(
 
 def _network(asked: TrainOptions, data: DataSet) -> Settings:
     network = preset(asked.preset or "small", data.labels, data.task)
+    shrink = SOURCE_SCALE if asked.look_from == "source" else 1
     try:
         return replace(
             network,
             audio_backbone=asked.audio_encoder or network.audio_backbone,
             global_backbone=asked.glance_encoder or network.global_backbone,
             local_backbone=asked.look_encoder or network.local_backbone,
-            frame_size=(SOURCE_SCALE if asked.look_from == "source" else 1) * network.glance_size,
+            frame_size=shrink * network.frame_size,
+            glance_shrink=shrink,
         )
     except ValueError as error:
         raise DataError("an encoder by name", str(error), "name one of these") from error
