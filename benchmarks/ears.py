@@ -28,7 +28,8 @@ from safetensors.torch import load_file
 from avgn_edge.architectures.avgn.network.avgn import AVGN
 from avgn_edge.architectures.avgn.network.settings import Settings, preset
 from avgn_edge.architectures.avgn.split import GRAPH_SPECS
-from avgn_edge.architectures.weights import load_backbone, published
+from avgn_edge.architectures.backbones import published
+from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.calibration.quantise import Quantiser
 from avgn_edge.engines.base import Session
 from avgn_edge.engines.select import open_engine

